@@ -1,0 +1,241 @@
+"""A closed-loop load on `POST /v1/completions` that takes as little CPU as it can.
+
+Always its own process, so that its cost is known and is nobody else's:
+`python -m bench.client --url http://127.0.0.1:8000 --model sluice-small --concurrency 64`.
+"""
+
+import argparse
+import asyncio
+import ipaddress
+import itertools
+import json
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from urllib.parse import urlsplit
+
+import uvloop
+
+from bench.connection import Answer, Connection, ConnectionLost
+from bench.sse import read_stream, read_whole
+from bench.stats import Percentiles, to_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What to send: `num_requests`, at most `concurrency` of them under way, then the end."""
+
+    url: str
+    model: str
+    concurrency: int = 64
+    num_requests: int = 512
+    input_len: int = 64
+    output_len: int = 64
+    stream: bool = True
+    vocab: int = 2048
+    """Prompts are ids below this, drawn by `seed`; a prompt under another seed is another."""
+    seed: int = 0
+    request_timeout_s: float = 120
+    timeout_s: float = 900
+
+    def address(self) -> tuple[str, int]:
+        """Host and port. Raises ValueError for any host but this one: no one else gets load."""
+        parts = urlsplit(self.url)
+        host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
+        if parts.scheme != "http" or not ipaddress.ip_address(host).is_loopback:
+            raise ValueError(f"{self.url} is not http://<loopback address>:<port>")
+        return host, parts.port or 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadResult:
+    """What one load measured. Latencies in milliseconds, of the requests without error."""
+
+    requests: int
+    errors: dict[str, int]
+    """How many requests came to nothing, by reason."""
+    output_tokens: int
+    """Counted by the server, in the answers' usage."""
+    events: int
+    """Token-bearing SSE events; fewer than tokens when the server joins tokens."""
+    arrivals: int
+    """Socket reads that brought them; fewer than events when they pile up."""
+    seconds: float
+    output_tok_s: float
+    req_s: float
+    ttft_ms: Percentiles
+    itl_ms: Percentiles
+    """Between arrivals within one answer; the wait for the first is the TTFT."""
+    e2e_ms: Percentiles
+    client_cpu_s: float
+    client_cpu_share: float
+    """Of one core."""
+
+    @classmethod
+    def from_json(cls, line: str) -> "LoadResult":
+        """What `--json` printed."""
+        fields = json.loads(line)
+        for name in ("ttft_ms", "itl_ms", "e2e_ms"):
+            given = fields[name].items()
+            fields[name] = Percentiles(**{k: math.nan if v is None else v for k, v in given})
+        return cls(**fields)
+
+
+class _Tally:
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self.errors: Counter[str] = Counter()
+        self.answered = self.tokens = self.events = self.arrivals = 0
+        self.ttft: list[float] = []
+        self.itl: list[float] = []
+        self.e2e: list[float] = []
+
+    def add(self, answer: Answer) -> None:
+        body = b"".join(answer.pieces)
+        if answer.status != 200:
+            self.errors[f"{answer.status} {body[:200].decode(errors='replace')}"] += 1
+            return
+        completion = (read_stream if self._load.stream else read_whole)(body)
+        error = completion.error
+        if error is None and completion.output_tokens != self._load.output_len:
+            error = f"{completion.output_tokens} tokens, not {self._load.output_len}"
+        if error is not None:
+            self.errors[error] += 1
+            return
+        self.answered += 1
+        self.tokens += completion.output_tokens
+        self.e2e.append(answer.done_at - answer.sent_at)
+        if self._load.stream:
+            arrivals = answer.arrivals_until(completion.tokens_end)
+            self.events += completion.events
+            self.arrivals += len(arrivals)
+            self.ttft += [first - answer.sent_at for first in arrivals[:1]]
+            self.itl += [later - sooner for sooner, later in itertools.pairwise(arrivals)]
+
+    def result(self, seconds: float, cpu_s: float) -> LoadResult:
+        # Nobody reported those that the time limit left unsent.
+        missing = self._load.num_requests - self.answered - self.errors.total()
+        if missing:
+            self.errors["not answered within the time limit"] += missing
+        return LoadResult(
+            requests=self.answered,
+            errors=dict(self.errors),
+            output_tokens=self.tokens,
+            events=self.events,
+            arrivals=self.arrivals,
+            seconds=seconds,
+            output_tok_s=self.tokens / seconds,
+            req_s=self.answered / seconds,
+            ttft_ms=Percentiles.of(self.ttft, 1e3),
+            itl_ms=Percentiles.of(self.itl, 1e3),
+            e2e_ms=Percentiles.of(self.e2e, 1e3),
+            client_cpu_s=cpu_s,
+            client_cpu_share=cpu_s / seconds,
+        )
+
+
+def requests(load: Load) -> list[bytes]:
+    """Every request in full, so that making them costs nothing while the clock runs."""
+    host, port = load.address()
+    draw = random.Random(load.seed)
+    ids = range(load.vocab)
+    body = {
+        "model": load.model,
+        "max_tokens": load.output_len,
+        "temperature": 0,
+        "ignore_eos": True,
+        "stream": load.stream,
+    }
+    if load.stream:
+        body["stream_options"] = {"include_usage": True}
+    made = []
+    for _ in range(load.num_requests):
+        content = json.dumps({**body, "prompt": draw.choices(ids, k=load.input_len)}).encode()
+        head = (
+            f"POST /v1/completions HTTP/1.1\r\nHost: {host}:{port}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        )
+        made.append(head.encode() + content)
+    return made
+
+
+async def _work(load: Load, waiting: Iterator[bytes], tally: _Tally) -> None:
+    """One of the concurrent users: sends the next request when the last is answered."""
+    host, port = load.address()
+    connection = Connection()
+    try:
+        for request in waiting:
+            try:
+                async with asyncio.timeout(load.request_timeout_s):
+                    if not connection.usable:
+                        loop = asyncio.get_running_loop()
+                        _, connection = await loop.create_connection(Connection, host, port)
+                    answer = await connection.ask(request)
+            except (OSError, TimeoutError, ConnectionLost) as exc:
+                tally.errors[f"{type(exc).__name__}: {exc}"] += 1
+                connection.close()
+            else:
+                tally.add(answer)
+    finally:
+        connection.close()
+
+
+async def _run(load: Load) -> LoadResult:
+    waiting = iter(requests(load))
+    tally = _Tally(load)
+    cpu, began = time.process_time(), time.perf_counter()
+    users = [_work(load, waiting, tally) for _ in range(min(load.concurrency, load.num_requests))]
+    try:
+        async with asyncio.timeout(load.timeout_s):
+            await asyncio.gather(*users)
+    except TimeoutError:
+        pass  # what is missing shows in the result
+    return tally.result(time.perf_counter() - began, time.process_time() - cpu)
+
+
+def run_load(load: Load) -> LoadResult:
+    """Run `load` to its end, which `load.timeout_s` bounds."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(load))
+
+
+def arguments(load: Load) -> list[str]:
+    """The command line that makes `main` run `load`."""
+    options = []
+    for name, value in asdict(load).items():
+        if name != "stream":
+            options += [f"--{name.replace('_', '-')}", str(value)]
+    return options if load.stream else [*options, "--no-stream"]
+
+
+def parse(argv: list[str] | None = None) -> tuple[Load, bool]:
+    """The load and whether its result is wanted as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bench.client", description=__doc__)
+    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--model", required=True)
+    for name in ("concurrency", "num_requests", "input_len", "output_len", "vocab", "seed"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Load, name))
+    for name in ("request_timeout_s", "timeout_s"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(Load, name))
+    parser.add_argument("--no-stream", dest="stream", action="store_false")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
+    options = vars(parser.parse_args(argv))
+    as_json = options.pop("json")
+    return Load(**options), as_json
+
+
+def main() -> None:
+    load, as_json = parse()
+    result = asdict(run_load(load))
+    if as_json:
+        print(to_json(result))
+        return
+    for name, value in result.items():
+        print(f"{name:18} {value}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The engine replica: one vLLM engine, its life and its health, as a Ray Serve deployment."""
+
+import logging
+import os
+import secrets
+from typing import Any
+
+import msgspec
+import ray
+
+from deployments import default_model
+from deployments.engine_server import EngineServer
+from deployments.reaper import Reaper
+
+logger = logging.getLogger("ray.serve")
+
+
+class EngineReplica:
+    """Owns one engine. Routers reach it over the address in `record_replica_metadata`.
+
+    Serve builds it, asks for its health, and on a stop calls `__del__`, which drains it.
+    """
+
+    # Serve awaits a constructor that is a coroutine.
+    async def __init__(  # type: ignore[misc]
+        self, engine_args: dict[str, Any], *, drain_timeout_s: float
+    ) -> None:
+        self._drain_timeout_s = drain_timeout_s
+        self._reaper = Reaper()
+        try:
+            await self._start(engine_args)
+        except BaseException:
+            self._reaper.sweep()
+            raise
+
+    async def _start(self, engine_args: dict[str, Any]) -> None:
+        # Imported here: a replica needs vLLM, those who only name this class do not.
+        from deployments.vllm_engine import VllmEngine
+
+        model = default_model.locate(engine_args["model"])
+        self._engine = VllmEngine({**engine_args, "model": model})
+        secret = secrets.token_hex(16)
+        self._server = EngineServer(self._engine, secret)
+        await self._engine.start(self._server.on_step, self._die)
+        host = ray.util.get_node_ip_address()
+        port = await self._server.listen(host)
+        self._metadata = {
+            "host": host,
+            "port": port,
+            "secret": secret,
+            "facts": msgspec.to_builtins(self._engine.facts),
+        }
+
+    def record_replica_metadata(self) -> dict[str, Any]:
+        """Where routers connect; Serve hands it to each of them while this replica is running."""
+        return self._metadata
+
+    async def check_health(self) -> None:
+        """Raises while the engine core owes an answer for too long; Serve then replaces us."""
+        if not self._server.progressing:
+            raise RuntimeError("the engine core has stopped answering")
+
+    async def drain(self) -> None:
+        """Take no more sequences and wait for those under way, up to the drain time."""
+        await self._server.drain(self._drain_timeout_s)
+
+    async def __del__(self) -> None:
+        if not hasattr(self, "_server"):
+            return
+        await self.drain()
+        await self._server.close()
+        self._engine.shutdown()
+        self._reaper.sweep()
+
+    def _die(self, exc: Exception) -> None:
+        """A replica without its engine is of no use: go at once, and Serve starts another."""
+        logger.error("The engine core died (%s); this replica ends.", exc)
+        logging.shutdown()
+        os._exit(1)

@@ -1,0 +1,66 @@
+"""Engine arguments: which ones vLLM knows, and what we choose on purpose for a CPU engine.
+
+Read from vLLM's source text, not by importing it: that takes seconds, and the process that checks
+a configuration needs nothing else of vLLM.
+"""
+
+import ast
+import importlib.util
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+CPU_EXECUTOR = "deployments.vllm_engine.CpuExecutor"
+DEFAULT_CPU_KV_CACHE_BYTES = 1 << 30
+
+_KV_SIZE_ARGS = {"kv_cache_memory_bytes", "gpu_memory_utilization", "num_gpu_blocks_override"}
+
+
+@cache
+def known() -> frozenset[str]:
+    """The names of vLLM's engine arguments; empty when vLLM is not installed."""
+    package = importlib.util.find_spec("vllm")
+    if package is None or package.origin is None:
+        return frozenset()
+    source = (Path(package.origin).parent / "engine" / "arg_utils.py").read_text()
+    names: set[str] = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and node.name in {"EngineArgs", "AsyncEngineArgs"}:
+            names |= {
+                field.target.id
+                for field in node.body
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+            }
+    return frozenset(names)
+
+
+def world_size(args: Mapping[str, Any]) -> int:
+    """How many devices one engine replica spans."""
+    return int(args.get("tensor_parallel_size", 1)) * int(args.get("pipeline_parallel_size", 1))
+
+
+def for_cpu(args: Mapping[str, Any]) -> dict[str, Any]:
+    """`args` with our choices for a CPU engine where the user made none."""
+    chosen: dict[str, Any] = {}
+    if world_size(args) == 1:
+        chosen["distributed_executor_backend"] = CPU_EXECUTOR
+    if not _KV_SIZE_ARGS & args.keys():
+        # vLLM's default is a share of the whole NUMA node, and start-up fails if it is not free.
+        chosen["kv_cache_memory_bytes"] = DEFAULT_CPU_KV_CACHE_BYTES
+    return chosen | dict(args)
+
+
+def cpu_environment(threads: int) -> dict[str, str]:
+    """The environment of a CPU engine replica, which its engine core inherits.
+
+    Ray would set OMP_NUM_THREADS=1. Binding threads to cores is left to the kernel: engines of
+    one machine would all bind to the same ones.
+    """
+    return {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+
+
+def machine_threads(engines: int) -> int:
+    """OpenMP threads for each of `engines` CPU engines on this machine."""
+    return max(1, (os.cpu_count() or 1) // max(1, engines))

@@ -1,0 +1,206 @@
+"""An engine replica's end of the token stream: routers connect, submit, and get every step."""
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import time
+from collections.abc import Callable, Coroutine, Hashable, Iterable
+from typing import Any, Protocol
+
+import msgspec
+
+from deployments.errors import BadRequest
+from deployments.messages import (
+    PROTOCOL,
+    Abort,
+    Delta,
+    Hello,
+    Load,
+    Refusal,
+    Sequence,
+    Step,
+    Submit,
+    ToEngine,
+)
+from deployments.progress import Progress
+from deployments.wire import Connection
+
+logger = logging.getLogger(__name__)
+
+BEAT_S = 0.5
+"""How often a router hears from an idle engine, at the least."""
+
+Router = Connection[ToEngine]
+Inbox = asyncio.Queue[Submit | Abort | None]
+"""A router's messages in their order; None says that it is gone."""
+
+
+class Engine(Protocol):
+    """What the server needs of an engine; deployments.vllm_engine.VllmEngine is the real one."""
+
+    last_progress: float
+
+    @property
+    def unfinished(self) -> int: ...
+    def load(self) -> Load: ...
+    async def submit(self, owner: Hashable, sequence: Sequence) -> None: ...
+    async def abort(self, owner: Hashable, ids: list[int]) -> None: ...
+    async def abort_all(self, owner: Hashable) -> None: ...
+    async def canary(self) -> None: ...
+
+
+class EngineServer:
+    """Accepts routers, feeds the engine, and sends each router one message per step.
+
+    The engine must call `on_step` after each step, on the server's event loop.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        secret: str,
+        *,
+        progress: Progress | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._secret = secret
+        self._progress = progress or Progress()
+        self._now = now
+        self._inboxes: dict[Router, Inbox] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._quiet: set[Router] = set()
+        self._draining = False
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, host: str) -> int:
+        """Listen on a free port of `host`; returns the port."""
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(ToEngine, self._on_message, self._on_lost), host, 0
+        )
+        self._spawn(self._beat())
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def progressing(self) -> bool:
+        """False while the engine core owes an answer for too long."""
+        return self._progress.progressing(self._now(), self._engine.last_progress)
+
+    def load(self) -> Load:
+        """The engine's load, and whether this replica should get more."""
+        return msgspec.structs.replace(
+            self._engine.load(), progressing=self.progressing, draining=self._draining
+        )
+
+    def on_step(self, batches: dict[Hashable, list[Delta]]) -> None:
+        """Send each router its deltas of this step."""
+        if not batches:
+            return
+        load = self.load()
+        for router, deltas in batches.items():
+            assert isinstance(router, Connection)
+            self._quiet.discard(router)
+            router.send(Step(deltas, load))
+
+    async def drain(self, timeout_s: float) -> None:
+        """Tell routers to send no more, and wait until every sequence has ended."""
+        self._draining = True
+        self._send_beat(self._inboxes)
+        deadline = self._now() + timeout_s
+        while self._engine.unfinished and self._now() < deadline:  # noqa: ASYNC110  rare and short
+            await asyncio.sleep(0.05)
+
+    async def close(self) -> None:
+        """Stop listening and close every connection."""
+        if self._server is not None:
+            self._server.close()
+        for router in list(self._inboxes):
+            router.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            logger.error("A task of the engine server failed", exc_info=exc)
+
+    def _on_message(self, router: Router, message: ToEngine) -> None:
+        inbox = self._inboxes.get(router)
+        if inbox is None:
+            self._welcome(router, message)
+        elif isinstance(message, Hello):
+            router.abort()
+        else:
+            inbox.put_nowait(message)
+
+    def _welcome(self, router: Router, message: ToEngine) -> None:
+        if not isinstance(message, Hello) or not hmac.compare_digest(message.secret, self._secret):
+            return router.abort()
+        if message.protocol != PROTOCOL:
+            router.send(Refusal(f"this engine speaks protocol {PROTOCOL}, not {message.protocol}"))
+            return router.close()
+        inbox = self._inboxes[router] = asyncio.Queue()
+        self._spawn(self._work_through(router, inbox))
+        return self._send_beat([router])
+
+    def _on_lost(self, router: Router) -> None:
+        inbox = self._inboxes.pop(router, None)
+        self._quiet.discard(router)
+        if inbox is not None:
+            inbox.put_nowait(None)
+
+    async def _work_through(self, router: Router, inbox: Inbox) -> None:
+        """Hand a router's messages to the engine in their order; free its sequences at the end."""
+        while (message := await inbox.get()) is not None:
+            if isinstance(message, Abort):
+                await self._engine.abort(router, message.ids)
+                continue
+            refused = []
+            for sequence in message.sequences:
+                if router not in self._inboxes:
+                    break
+                error = await self._submit(router, sequence)
+                if error is not None:
+                    refused.append(error)
+            if refused:
+                router.send(Step(refused, self.load()))
+        await self._engine.abort_all(router)
+
+    async def _submit(self, router: Router, sequence: Sequence) -> Delta | None:
+        try:
+            await self._engine.submit(router, sequence)
+        except BadRequest as exc:
+            return Delta(sequence.id, "", [], "error", error=exc.message, bad_request=True)
+        except Exception:
+            logger.exception("the engine could not take a sequence")
+            return Delta(sequence.id, "", [], "error", error="the engine could not take it")
+        return None
+
+    async def _beat(self) -> None:
+        """Send a beat to each router that has heard nothing since the last one; keep watch."""
+        while True:
+            self._send_beat(self._quiet)
+            self._quiet = set(self._inboxes)
+            if self._progress.canary_is_due(self._now(), self._engine.last_progress):
+                self._spawn(self._send_canary())
+            await asyncio.sleep(BEAT_S)
+
+    def _send_beat(self, routers: Iterable[Router]) -> None:
+        beat = Step([], self.load())
+        for router in routers:
+            router.send(beat)
+
+    async def _send_canary(self) -> None:
+        # A dead engine ends the replica, and a stalled one is told by the canary's absence.
+        with contextlib.suppress(Exception):
+            await self._engine.canary()
+            self._progress.canary_ended()

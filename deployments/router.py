@@ -1,0 +1,78 @@
+"""The router: admits requests, places their sequences, streams their deltas, frees what is left.
+
+One lives in each router replica, on its event loop. It knows no HTTP.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from ray.serve.handle import DeploymentHandle
+
+from deployments import directory
+from deployments.directory import Replica
+from deployments.errors import ModelNotFound, Overloaded
+from deployments.messages import Sampling
+from deployments.pool import EnginePool
+from deployments.stream import Stream
+
+Prompt = list[int]
+
+
+class Router:
+    """Requests in, streams out, over the engines of every model."""
+
+    def __init__(self, engines: Mapping[str, DeploymentHandle], *, max_sequences: int) -> None:
+        self._max_sequences = max_sequences
+        self._sequences = 0
+        identity = uuid.uuid4().hex
+        self.pools = {name: EnginePool(identity) for name in engines}
+        loop = asyncio.get_running_loop()
+        for name, handle in engines.items():
+            directory.watch(handle, _updater(loop, self.pools[name]))
+
+    def pool(self, model: str) -> EnginePool:
+        """The engines of `model`; raises ModelNotFound."""
+        try:
+            return self.pools[model]
+        except KeyError:
+            raise ModelNotFound(f"The model '{model}' does not exist.", param="model") from None
+
+    @contextmanager
+    def generate(
+        self, model: str, sequences: list[tuple[Prompt, Sampling]], *, buffer_limit: int
+    ) -> Iterator[Stream]:
+        """Start `sequences` and give the stream of their deltas, by index.
+
+        On leaving, however, whatever is still under way is freed. `buffer_limit` is in characters
+        of text not yet read. Raises ModelNotFound, Overloaded or EngineUnavailable at once.
+        """
+        pool = self.pool(model)
+        if self._sequences + len(sequences) > self._max_sequences:
+            raise Overloaded(
+                f"This server has its {self._max_sequences} sequences under way. Try again later."
+            )
+        self._sequences += len(sequences)
+        stream = Stream(len(sequences), buffer_limit)
+        placed = []
+        try:
+            for index, (prompt, sampling) in enumerate(sequences):
+                link = pool.place()
+                placed.append((link, link.submit(prompt, sampling, stream, index)))
+            yield stream
+        finally:
+            self._sequences -= len(sequences)
+            for link, sequence_id in placed:
+                link.forget(sequence_id)
+
+    async def close(self) -> None:
+        """Disconnect from every engine."""
+        await asyncio.gather(*(pool.close() for pool in self.pools.values()))
+
+
+def _updater(loop: asyncio.AbstractEventLoop, pool: EnginePool) -> directory.Listener:
+    def update(replicas: list[Replica]) -> None:
+        loop.call_soon_threadsafe(pool.update, replicas)
+
+    return update

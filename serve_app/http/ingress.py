@@ -1,0 +1,39 @@
+"""The router replica as Serve sees it: the router behind the ASGI application."""
+
+from typing import Any
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp
+
+from deployments.router import Router
+from deployments.tokenizing import Tokenizing
+from serve_app.config import Settings
+from serve_app.http.app import create_app
+from serve_app.http.service import Service
+
+
+@serve.ingress()
+class Ingress:
+    """Built by Serve in each router replica; Serve asks it for the application once it is."""
+
+    # Serve awaits a constructor that is a coroutine; the router needs the running loop.
+    async def __init__(  # type: ignore[misc]
+        self,
+        settings: dict[str, Any],
+        sources: dict[str, tuple[str, str | None]],
+        engines: dict[str, DeploymentHandle],
+    ) -> None:
+        config = Settings.model_validate(settings)
+        tokenizers = {
+            name: Tokenizing(source, revision) for name, (source, revision) in sources.items()
+        }
+        self._service = Service(
+            router=Router(engines, max_sequences=config.router.max_sequences),
+            tokenizers=tokenizers,
+            max_body_bytes=config.http.max_body_bytes,
+            stream_buffer_chars=config.router.stream_buffer_chars,
+        )
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        return create_app(self._service)

@@ -1,0 +1,39 @@
+"""GET /v1/models and GET /v1/models/{id}"""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from deployments.errors import EngineUnavailable
+from serve_app.http.service import Service
+
+
+async def list_models(request: Request) -> JSONResponse:
+    """Every model that this server serves."""
+    service: Service = request.app.state.service
+    return JSONResponse(
+        {"object": "list", "data": [_model(service, name) for name in service.router.pools]}
+    )
+
+
+async def get_model(request: Request) -> JSONResponse:
+    """One model, or 404."""
+    service: Service = request.app.state.service
+    name: str = request.path_params["model"]
+    service.router.pool(name)
+    return JSONResponse(_model(service, name))
+
+
+def _model(service: Service, name: str) -> dict[str, Any]:
+    try:
+        context = service.router.pool(name).facts["max_model_len"]
+    except EngineUnavailable:
+        context = None  # known once an engine runs
+    return {
+        "id": name,
+        "object": "model",
+        "created": service.created,
+        "owned_by": "sluice",
+        "max_model_len": context,
+    }

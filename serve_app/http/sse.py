@@ -1,0 +1,77 @@
+"""Streaming responses: one ASGI message for whatever has come since the last one."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from deployments.errors import SluiceError
+from deployments.stream import Indexed, Stream
+from serve_app.http import errors
+from serve_app.http.generation import Sequences, raise_error
+from serve_app.http.service import Service
+
+DONE = b"data: [DONE]\n\n"
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold events back
+]
+
+
+class Encoder(Protocol):
+    """Turns deltas into events."""
+
+    def encode(self, batch: Sequence[Indexed]) -> bytes:
+        """The events for these deltas; may be empty."""
+
+    def end(self) -> bytes:
+        """What follows the last delta, before `[DONE]`."""
+
+
+class EventStream(Response):
+    """Generates while it is sent; a client that leaves cancels it, which frees everything.
+
+    Headers go out with the first delta, so that whatever fails before it still gets its status.
+    After that a failure is an error event, without a `[DONE]`.
+    """
+
+    def __init__(self, service: Service, model: str, sequences: Sequences, encoder: Encoder):
+        self._service = service
+        self._model = model
+        self._sequences = sequences
+        self._encoder = encoder
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._service.router.generate(
+            self._model, self._sequences, buffer_limit=self._service.stream_buffer_chars
+        ) as stream:
+            first = await stream.read()
+            for _, delta in first:
+                raise_error(delta)
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            task = asyncio.current_task()
+            assert task is not None
+            stream.on_overflow = task.cancel  # ends a wait for a reader that does not read
+            last = await self._send_events(stream, first, send)
+        await send({"type": "http.response.body", "body": last, "more_body": False})
+
+    async def _send_events(self, stream: Stream, batch: Sequence[Indexed], send: Send) -> bytes:
+        """Send every event but the last ones, which are returned."""
+        encode = self._encoder.encode
+        try:
+            while True:
+                events = encode(batch)
+                if not stream.unfinished and not stream.has_pending:
+                    return events + self._encoder.end() + DONE
+                if events:
+                    await send({"type": "http.response.body", "body": events, "more_body": True})
+                batch = await stream.read()
+        except SluiceError as exc:
+            return errors.event(exc)
+        except Exception as exc:
+            errors.logger.error("Unexpected error in a stream", exc_info=exc)
+            return errors.event(exc)

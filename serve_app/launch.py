@@ -1,0 +1,135 @@
+"""The two ways in: Serve's own command line, and ours."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deployments.reaper import Reaper
+from serve_app import config, environment
+from serve_app.config import ConfigError, HttpConfig, Settings
+
+
+def build_for_serve_run(options: Mapping[str, Any]) -> Any:
+    """The application for Serve's own command line and configuration files.
+
+    Serve opens the port there, so settings of the HTTP front that it would not follow are refused.
+    """
+    environment.prepare(haproxy=False)
+    import ray
+
+    from serve_app.application import application
+
+    try:
+        settings = config.load(options)
+        _refuse_http_settings(settings.http)
+        return application(settings)
+    except ConfigError as exc:
+        if ray.is_initialized():  # in a cluster, where Serve reports the error
+            raise
+        sys.exit(f"sluice: {exc}")
+
+
+def _refuse_http_settings(http: HttpConfig) -> None:
+    default = HttpConfig()
+    for key in ("host", "port", "keep_alive_timeout_s"):
+        if getattr(http, key) != getattr(default, key):
+            raise ConfigError(
+                f"http.{key}: Serve opens the port here; set it in Serve's http_options, "
+                "or start with python -m serve_app"
+            )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Serve until a signal comes: `python -m serve_app [--config FILE] [--KEY VALUE ...]`."""
+    options, haproxy = _parse(argv)
+    try:
+        settings = config.load(options)
+    except ConfigError as exc:
+        sys.exit(f"sluice: {exc}")
+    environment.prepare(haproxy=haproxy)
+    reaper = Reaper()  # before Ray starts: even a kill -9 of this process leaves nothing behind
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        _serve(settings, stop)
+    finally:
+        reaper.sweep()
+
+
+def _parse(argv: Sequence[str]) -> tuple[dict[str, Any], bool]:
+    parser = argparse.ArgumentParser(
+        prog="python -m serve_app",
+        description="Serve models over OpenAI-compatible HTTP until Ctrl-C.",
+        epilog="Any key of the configuration can be given too: --http.port 9000",
+    )
+    parser.add_argument("--config", metavar="FILE", help="a YAML file")
+    parser.add_argument(
+        "--proxy",
+        choices=("haproxy", "serve"),
+        default="haproxy",
+        help="what stands in front: HAProxy (fast, the default) or Serve's own proxy",
+    )
+    known, rest = parser.parse_known_args(argv)
+    options: dict[str, Any] = {} if known.config is None else {"config": known.config}
+    while rest:
+        key, _, value = rest.pop(0).partition("=")
+        if not key.startswith("--"):
+            parser.error(f"unexpected {key!r}: a key begins with --")
+        if not value:
+            if not rest:
+                parser.error(f"{key} needs a value")
+            value = rest.pop(0)
+        options[key.removeprefix("--")] = value
+    return options, known.proxy == "haproxy"
+
+
+def _serve(settings: Settings, stop: threading.Event) -> None:
+    import ray
+    from ray import serve
+    from ray.serve.config import HTTPOptions
+
+    from serve_app.application import application
+
+    http = settings.http
+    local = http.host in {"127.0.0.1", "localhost", "::1"}
+    ray.init(
+        num_cpus=_logical_cpus(settings),
+        include_dashboard=False,
+        log_to_driver=True,
+        # With HAProxy every Serve port is bound to the node's address, so that is loopback too.
+        _node_ip_address="127.0.0.1" if local else None,
+    )
+    try:
+        serve.start(
+            http_options=HTTPOptions(
+                host=http.host,
+                port=http.port,
+                keep_alive_timeout_s=int(http.keep_alive_timeout_s),
+            )
+        )
+        serve.run(application(settings), blocking=False, name="sluice", route_prefix="/")
+        print(f"Sluice serves {_names(settings)} at http://{http.host}:{http.port}/v1", flush=True)  # noqa: T201
+        stop.wait()
+    finally:
+        print("Sluice stops.", flush=True)  # noqa: T201
+        serve.shutdown()
+        ray.shutdown()
+
+
+def _names(settings: Settings) -> str:
+    return ", ".join(model.name for model in settings.models)
+
+
+def _logical_cpus(settings: Settings) -> int:
+    """What all replicas reserve together, and one more to replace a replica; at least the cores.
+
+    Ray counts reservations, not work: a small machine may run more engines than it has cores.
+    """
+    reserved = sum(model.num_replicas * model.num_cpus for model in settings.models)
+    reserved += settings.router.num_replicas * settings.router.num_cpus
+    return max(os.cpu_count() or 1, int(reserved) + 1)

@@ -1,0 +1,132 @@
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from bench.client import Load, _Tally, arguments, parse, requests
+from bench.connection import Answer, Connection, ConnectionLost
+from bench.sse import Completion, read_stream, read_whole
+
+LOAD = Load(url="http://127.0.0.1:8000", model="m", num_requests=3, input_len=5)
+
+
+def event(content: object) -> bytes:
+    return b"data: " + json.dumps(content).encode() + b"\n\n"
+
+
+TOKENS = [event({"choices": [{"text": text}], "usage": None}) for text in ("a", '\n\ndata: "', "c")]
+USAGE = event({"choices": [], "usage": {"completion_tokens": 3}})
+DONE = b"data: [DONE]\n\n"
+STREAM = b"".join([*TOKENS, USAGE, DONE])
+
+
+def response(body: bytes, chunk: int = 0) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\n"
+    if not chunk:
+        return head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    pieces = [body[i : i + chunk] for i in range(0, len(body), chunk)]
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""])
+    return head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks
+
+
+def received(raw: bytes, cut: int) -> Answer:
+    """The answer of a connection that reads `raw` `cut` bytes at a time."""
+    connection = Connection()
+    for start in range(0, len(raw), cut):
+        connection.data_received(raw[start : start + cut])
+    return connection._answer
+
+
+class TestStream:
+    def test_counts_tokens_by_usage_and_events_by_their_ends(self) -> None:
+        assert read_stream(STREAM) == Completion(3, 3, len(b"".join(TOKENS)))
+
+    @pytest.mark.parametrize("chunk", [0, 1, 2, 7, 40, 1000])
+    @pytest.mark.parametrize("cut", [1, 2, 3, 11, 64, 10_000])
+    def test_reads_the_same_however_the_chunks_and_the_reads_are_cut(
+        self, chunk: int, cut: int
+    ) -> None:
+        answer = received(response(STREAM, chunk), cut)
+        assert answer.status == 200
+        assert read_stream(b"".join(answer.pieces)) == read_stream(STREAM)
+        assert answer.done_at > 0
+
+    def test_without_done_is_an_error(self) -> None:
+        assert read_stream(b"".join([*TOKENS, USAGE])).error == "stream without [DONE]"
+
+    def test_without_usage_is_an_error(self) -> None:
+        assert read_stream(b"".join([*TOKENS, DONE])).error == "stream without usage"
+
+    @pytest.mark.parametrize("body", [b"", DONE, b"\n\n" + DONE, b"data: {}\n\n" + DONE])
+    def test_without_anything_is_an_error(self, body: bytes) -> None:
+        assert read_stream(body).error is not None
+
+    def test_with_an_error_event_is_an_error_that_says_what_it_said(self) -> None:
+        body = b"".join([TOKENS[0], event({"error": {"message": "no"}}), USAGE, DONE])
+        assert read_stream(body).error == 'error: {"error": {"message": "no"}}'
+
+    def test_whose_text_looks_like_an_error_is_none(self) -> None:
+        text = event({"choices": [{"text": '{"error"'}]})
+        assert read_stream(text + USAGE + DONE).error is None
+
+
+class TestWholeAnswer:
+    def test_counts_tokens_by_usage(self) -> None:
+        body = json.dumps({"usage": {"completion_tokens": 3}}).encode()
+        assert read_whole(body).output_tokens == 3
+
+    def test_without_usage_is_an_error(self) -> None:
+        assert read_whole(b"{}").error == "answer without usage"
+
+    def test_that_is_an_error_says_what_it_said(self) -> None:
+        assert read_whole(b'{"error": "no"}').error == 'error: {"error": "no"}'
+
+
+class TestArrivals:
+    def test_of_one_read_are_one(self) -> None:
+        answer = Answer(0.0)
+        answer.pieces, answer.arrivals = [b"ab", b"cd", b"ef"], [1.0, 1.0, 2.0]
+        assert answer.arrivals_until(6) == [1.0, 2.0]
+
+    def test_of_what_comes_after_the_tokens_do_not_count(self) -> None:
+        answer = Answer(0.0)
+        answer.pieces, answer.arrivals = [b"ab", b"cd", b"ef"], [1.0, 2.0, 3.0]
+        assert answer.arrivals_until(4) == [1.0, 2.0]
+        assert answer.arrivals_until(3) == [1.0, 2.0]
+        assert answer.arrivals_until(0) == []
+
+
+class TestLoad:
+    @pytest.mark.parametrize(
+        "url", ["http://example.com", "http://10.0.0.1:80", "https://127.0.0.1"]
+    )
+    def test_is_refused_to_any_other_machine(self, url: str) -> None:
+        with pytest.raises(ValueError, match=r"loopback|address"):
+            replace(LOAD, url=url).address()
+
+    def test_is_the_same_for_the_same_seed_and_another_for_another(self) -> None:
+        assert requests(LOAD) == requests(LOAD)
+        assert not set(requests(LOAD)) & set(requests(replace(LOAD, seed=1)))
+
+    def test_prompts_are_ids_of_the_asked_length_below_the_vocabulary(self) -> None:
+        for request in requests(replace(LOAD, vocab=7)):
+            prompt = json.loads(request.partition(b"\r\n\r\n")[2])["prompt"]
+            assert len(prompt) == 5
+            assert set(prompt) <= set(range(7))
+
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_survives_the_command_line(self, stream: bool) -> None:
+        load = replace(LOAD, stream=stream, timeout_s=1.5)
+        assert parse([*arguments(load), "--json"]) == (load, True)
+
+
+async def test_a_connection_that_is_closed_refuses_a_request() -> None:
+    with pytest.raises(ConnectionLost):
+        await Connection().ask(b"")
+
+
+def test_nothing_streamed_leaves_latencies_unknown() -> None:
+    result = _Tally(LOAD).result(1.0, 0.0)
+    assert math.isnan(result.ttft_ms.p50)
+    assert result.errors == {"not answered within the time limit": 3}
