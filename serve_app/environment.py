@@ -12,6 +12,9 @@ _ALWAYS = {
     # An inference server is what its machine is for; Ray's workers would yield to everything.
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # How long a router replica that stops stays reachable, for proxies to hear of it. Serve's 30 s
+    # are for load balancers outside; HAProxy is told at once and tries another replica.
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
     # Ray would empty this for replicas that reserve no GPU; vLLM asks the driver itself.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }

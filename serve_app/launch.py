@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ def main(argv: Sequence[str]) -> None:
         settings = config.load(options)
     except ConfigError as exc:
         sys.exit(f"sluice: {exc}")
+    _check_port(settings.http)
     environment.prepare(haproxy=haproxy)
     reaper = Reaper()  # before Ray starts: even a kill -9 of this process leaves nothing behind
     stop = threading.Event()
@@ -59,6 +61,17 @@ def main(argv: Sequence[str]) -> None:
         _serve(settings, stop)
     finally:
         reaper.sweep()
+
+
+def _check_port(http: HttpConfig) -> None:
+    """HAProxy would say so in ten lines, and Ray would go on without it."""
+    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((http.host, http.port))
+        except OSError as exc:
+            sys.exit(f"sluice: http.port: cannot open {http.host}:{http.port} ({exc.strerror})")
 
 
 def _parse(argv: Sequence[str]) -> tuple[dict[str, Any], bool]:
