@@ -1,7 +1,6 @@
 """One load on one running stack, with what it cost on both sides."""
 
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -107,8 +106,3 @@ def _machine_cpu() -> tuple[float, float]:
     # The time of guests is in the user time already.
     total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
     return total - times.idle - getattr(times, "iowait", 0.0), total
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0))

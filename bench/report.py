@@ -1,6 +1,7 @@
 """What a comparison prints: where it ran, the figures of each stack, and their ratios."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.measure import Run, cores, per_token
+from bench.measure import Run, per_token
 from bench.processes import is_engine
 from bench.stacks import ROOT
 from bench.stats import Ratio, median, ratio
@@ -50,7 +51,7 @@ def circumstances() -> dict[str, str]:
     return {
         "commit": _commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{_cpu_name()}, {cores()} cores, {memory:.0f} GiB, {platform.platform()}, "
+        "machine": f"{_cpu_name()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, {platform.platform()}, "
         f"load average {load:.2f} at the start",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }

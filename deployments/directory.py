@@ -2,8 +2,8 @@
 
 Serve gives every deployment handle the set of running replicas, and a request router gets to see
 it. Ours (deployments.directory_router) passes the set on, with what each replica said of itself
-when it started (`record_replica_metadata`): address, secret, facts. Nobody polls, and a replica that
-Serve stops or replaces is gone from the set before it dies.
+when it started (`record_replica_metadata`): address, secret, facts. Nobody polls, and a replica
+that Serve stops or replaces is gone from the set before it dies.
 """
 
 import threading

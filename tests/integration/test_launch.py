@@ -1,0 +1,140 @@
+"""Starting and stopping: what a user sees of it, and that nothing stays."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support import models
+from tests.support.server import ROOT, Server, start
+
+CONFIG: dict[str, Any] = {"models": models.CONFIG["models"][:1]}
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    """A server of one model that a test may stop or kill."""
+    running = start(CONFIG)
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        running.kill()
+
+
+def run_briefly(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """`python -m serve_app` with arguments that end it at once."""
+    return subprocess.run(
+        [sys.executable, "-m", "serve_app", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=ROOT,
+    )
+
+
+def test_ctrl_c_ends_the_server_and_all_its_processes(own_server: Server) -> None:
+    assert own_server.processes()
+    own_server.stop(signal.SIGINT)
+    assert own_server.process.returncode == 0
+
+
+def test_a_killed_launcher_leaves_no_process_either(own_server: Server) -> None:
+    own_server.stop(signal.SIGKILL)
+
+
+def test_a_bad_configuration_stops_the_start_with_one_line() -> None:
+    done = run_briefly("--http.prot", "9000")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "sluice: http.prot: there is no such key; remove it or correct its name"
+    ]
+
+
+def test_an_occupied_port_stops_the_start_with_one_line(server: Server) -> None:
+    port = server.url.rpartition(":")[2]
+    done = run_briefly("--http.port", port)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"sluice: http.port: cannot open 127.0.0.1:{port}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_model_directory_stops_the_start_with_one_line() -> None:
+    done = run_briefly("--models", '[{"name": "a", "source": "/nowhere/model"}]')
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "sluice: models.0.source: there is no directory /nowhere/model"
+    ]
+
+
+def test_an_engine_that_cannot_start_is_reported_and_leaves_nothing() -> None:
+    # vLLM knows the argument, so only the engine itself can find its value impossible.
+    model = {**CONFIG["models"][0], "engine_args": {"max_model_len": 1_000_000}}
+    failing = start({"models": [model]})
+    try:
+        failing.process.wait(180)
+        assert failing.process.returncode == 1
+        last = failing.tail(1)
+        assert last.startswith("sluice: ")
+        assert "max_model_len" in last
+        failing.stop()
+    finally:
+        failing.kill()
+
+
+@pytest.fixture(scope="module")
+def served_by_serve() -> Iterator[Server]:
+    """`serve run serve_app:build`, which stands behind Serve's own proxy on its own port."""
+    import yaml
+
+    file = ROOT / "build" / "test-serve-run.yaml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(yaml.safe_dump(CONFIG))
+    command = [
+        str(ROOT / ".venv" / "bin" / "serve"),
+        "run",
+        "serve_app:build",
+        f"config={file}",
+    ]
+    running = Server(command, 8000, {})
+    try:
+        running.wait_until_ready()
+        yield running
+        running.stop()
+    finally:
+        running.kill()
+
+
+def test_behind_serves_own_proxy_a_completion_works(served_by_serve: Server) -> None:
+    body = {"model": models.SMALL, "prompt": "Hello", "max_tokens": 4, "temperature": 0}
+    whole = served_by_serve.post("/v1/completions", body)
+    assert whole.status_code == 200
+    assert whole.json()["usage"]["completion_tokens"] == 4
+    streamed = served_by_serve.post("/v1/completions", {**body, "stream": True})
+    assert streamed.text.endswith("data: [DONE]\n\n")
+
+
+def test_behind_serves_own_proxy_errors_look_the_same(served_by_serve: Server) -> None:
+    unknown = served_by_serve.get("/v2/nothing")
+    assert unknown.status_code == 404
+    assert unknown.json()["error"]["code"] == "not_found"
+    wrong = served_by_serve.post("/v1/completions", {"model": models.SMALL, "prompt": 1})
+    assert wrong.status_code == 400
+    assert wrong.json()["error"]["param"] == "prompt"
+
+
+@pytest.mark.parametrize("front", ["server", "served_by_serve"])
+def test_a_client_cannot_steer_serve_by_headers(front: str, request: pytest.FixtureRequest) -> None:
+    running: Server = request.getfixturevalue(front)
+    answer = running.post(
+        "/v1/completions",
+        {"model": models.SMALL, "prompt": "Hello", "max_tokens": 64, "ignore_eos": True},
+        **{"x-request-timeout-seconds": "0.001", "x-request-id": "mine"},
+    )
+    assert answer.status_code == 200
+    assert answer.headers["x-client-request-id"] == "mine"
+    assert answer.headers["x-request-id"] != "mine"
