@@ -46,12 +46,13 @@ def circumstances() -> dict[str, str]:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+    cores = len(os.sched_getaffinity(0))
     memory = psutil.virtual_memory().total / 2**30
     load = psutil.getloadavg()[0]
     return {
         "commit": _commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{_cpu_name()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, {platform.platform()}, "
+        "machine": f"{_cpu_name()}, {cores} cores, {memory:.0f} GiB, {platform.platform()}, "
         f"load average {load:.2f} at the start",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }

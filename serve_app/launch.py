@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import signal
 import socket
 import sys
@@ -12,6 +13,9 @@ from typing import Any
 from deployments.reaper import Reaper
 from serve_app import config, environment
 from serve_app.config import ConfigError, HttpConfig, Settings
+
+APPLICATION = "sluice"
+_CAUSE = re.compile(r"(\w+\.)*\w*(Error|Exception): (?!Traceback).")
 
 
 def build_for_serve_run(options: Mapping[str, Any]) -> Any:
@@ -125,7 +129,7 @@ def _serve(settings: Settings, stop: threading.Event) -> None:
             )
         )
         try:
-            serve.run(application(settings), blocking=False, name="sluice", route_prefix="/")
+            serve.run(application(settings), blocking=False, name=APPLICATION)
         except RuntimeError as exc:
             sys.exit(f"sluice: {_why_not_deployed(exc)}")
         print(f"Sluice serves {_names(settings)} at http://{http.host}:{http.port}/v1", flush=True)  # noqa: T201
@@ -137,10 +141,14 @@ def _serve(settings: Settings, stop: threading.Event) -> None:
 
 
 def _why_not_deployed(exc: RuntimeError) -> str:
-    """The last cause in Serve's report, which quotes the whole stack of the replica that failed."""
-    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
-    causes = [line for line in lines if "Error:" in line or "Exception:" in line]
-    return (causes or lines or ["the application could not be deployed"])[-1]
+    """The cause in Serve's report, which quotes the whole stack of a replica that failed."""
+    from ray import serve
+
+    for name, deployment in serve.status().applications[APPLICATION].deployments.items():
+        causes = [line for line in deployment.message.splitlines() if _CAUSE.match(line)]
+        if causes:
+            return f"{name} did not start: {causes[-1]}"
+    return str(exc).splitlines()[0]
 
 
 def _names(settings: Settings) -> str:

@@ -119,11 +119,4 @@ def start(config: Mapping[str, Any], *arguments: str) -> Server:
     file = Path(tempfile.mkstemp(prefix="sluice-test-", suffix=".yaml")[1])
     file.write_text(yaml.safe_dump({**config, "http": {"port": port}}))
     command = [sys.executable, "-m", "serve_app", "--config", str(file), *arguments]
-    return Server(command, port, _haproxy_ports())
-
-
-def _haproxy_ports() -> dict[str, str]:
-    return {
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
-    }
+    return Server(command, port, {})

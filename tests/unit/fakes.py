@@ -32,7 +32,7 @@ async def until(condition: Callable[[], object], what: str = "", within_s: float
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_s} s: {what or 'the condition holds'}")
         # What is waited for has no event of its own: a socket's other end, a beat, a task's end.
-        await asyncio.sleep(0.001)  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
 
 
 class FakeClock:

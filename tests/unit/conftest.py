@@ -1,0 +1,68 @@
+"""No unit test leaves anything behind: no task, no socket, no child process."""
+
+import asyncio
+import inspect
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.unit import loops
+from tests.unit.fakes import until
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The event loops that a test asks for by name, or asyncio's own."""
+    asked = any("loop_factories" in mark.kwargs for mark in item.iter_markers("asyncio"))
+    return loops.FACTORIES if asked else {"asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left() -> Iterator[None]:
+    """Fails a test that leaves a child process."""
+    before = _children()
+    yield
+    assert _children() <= before
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_on_the_loop(
+    request: pytest.FixtureRequest, no_child_is_left: None
+) -> Iterator[None]:
+    """Fails an asynchronous test that leaves a task or a socket."""
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue(_clean_loop.__name__)
+    yield
+
+
+@pytest.fixture
+async def _clean_loop() -> AsyncIterator[None]:
+    tasks, sockets = asyncio.all_tasks(), _count_sockets()
+    yield
+    mine = asyncio.current_task()
+    try:
+        # What has been closed or cancelled needs a turn of the loop to go.
+        await until(lambda: asyncio.all_tasks() - tasks <= {mine}, within_s=1)
+        await until(lambda: _count_sockets() <= sockets, within_s=1)
+    except AssertionError:
+        left = [task for task in asyncio.all_tasks() - tasks if task is not mine]
+        raise AssertionError(f"left: {_count_sockets() - sockets} sockets, tasks {left}") from None
+
+
+def _count_sockets() -> int:
+    # Counted, because uvloop has a pair of its own, another one each time that it runs.
+    count = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            count += os.readlink(entry).startswith("socket:")
+        except FileNotFoundError:  # the descriptor of this very listing
+            continue
+    return count
+
+
+def _children() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True)}

@@ -1,0 +1,133 @@
+"""The other end of a connection, played by the test: it says what it is told and keeps all it hears."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from deployments.directory import Replica
+from deployments.messages import PROTOCOL, Hello, Load, Step, Submit, ToEngine, ToRouter
+from deployments.wire import Connection
+from tests.unit.fakes import FACTS, SECRET, until
+
+
+class Peer:
+    """One end of a connection."""
+
+    def __init__(self, incoming: Any) -> None:
+        self.received: list[Any] = []
+        self.lost = 0
+        """How often the end of the connection has been reported."""
+        self.connection: Connection[Any] = Connection(incoming, self._on_message, self._on_lost)
+
+    def send(self, *messages: msgspec.Struct) -> None:
+        for message in messages:
+            self.connection.send(message)
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """The messages of one kind, in their order."""
+        return [message for message in self.received if isinstance(message, kind)]
+
+    async def hears(self, kind: type[Any], count: int = 1) -> Any:
+        """Wait for the `count`-th message of this kind; returns it."""
+        await until(lambda: len(self.of(kind)) >= count, f"{count} x {kind.__name__} has come")
+        return self.of(kind)[count - 1]
+
+    async def is_cut_off(self) -> None:
+        """Wait for the end of the connection."""
+        await until(lambda: self.lost, "the connection is lost")
+
+    def _on_message(self, _: Connection[Any], message: Any) -> None:
+        self.received.append(message)
+
+    def _on_lost(self, _: Connection[Any]) -> None:
+        self.lost += 1
+
+
+@asynccontextmanager
+async def router_at(
+    replica: Replica, *, hello: bool = True, router: str = "router"
+) -> AsyncIterator[Peer]:
+    """A router that is connected to `replica` and, unless told otherwise, has said hello."""
+    peer = Peer(ToRouter)
+    await asyncio.get_running_loop().create_connection(
+        lambda: peer.connection, replica.host, replica.port
+    )
+    if hello:
+        peer.send(Hello(PROTOCOL, router, replica.secret))
+        await peer.hears(Step)
+    try:
+        yield peer
+    finally:
+        peer.connection.abort()
+        await peer.is_cut_off()
+
+
+class ScriptedEngine:
+    """A listening engine end that answers nothing by itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.peers: list[Peer] = []
+        """One for each connection that was made, in their order."""
+        self.port = 0
+        self.server: asyncio.Server | None = None
+
+    @property
+    def replica(self) -> Replica:
+        return Replica(self.name, "127.0.0.1", self.port, SECRET, dict(FACTS))
+
+    async def listen(self) -> None:
+        """Listen, on the same port as before if there was one."""
+        self.server = await asyncio.get_running_loop().create_server(
+            self._accept, "127.0.0.1", self.port
+        )
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    async def router(self, number: int = 1) -> Peer:
+        """Wait for the `number`-th router to say hello; returns our end of its connection."""
+        await until(lambda: len(self.peers) >= number, f"{number} connections")
+        peer = self.peers[number - 1]
+        await peer.hears(Hello)
+        return peer
+
+    async def welcome(self, number: int = 1, load: Load | None = None) -> Peer:
+        """Wait for the `number`-th router and send it its first beat."""
+        peer = await self.router(number)
+        peer.send(Step([], load or Load()))
+        return peer
+
+    async def submitted(self, peer: Peer, count: int) -> list[int]:
+        """Wait for `count` sequences from a router; returns all their ids."""
+
+        def ids() -> list[int]:
+            return [s.id for submit in peer.of(Submit) for s in submit.sequences]
+
+        await until(lambda: len(ids()) >= count, f"{count} sequences have come")
+        return ids()
+
+    async def close(self) -> None:
+        """Stop listening and cut off everyone."""
+        if self.server is not None:
+            self.server.close()
+            await self.server.wait_closed()
+        for peer in self.peers:
+            peer.connection.abort()
+            await peer.is_cut_off()
+
+    def _accept(self) -> Connection[Any]:
+        self.peers.append(Peer(ToEngine))
+        return self.peers[-1].connection
+
+
+@asynccontextmanager
+async def scripted_engine(name: str = "scripted") -> AsyncIterator[ScriptedEngine]:
+    """An engine end that does what the test says."""
+    engine = ScriptedEngine(name)
+    await engine.listen()
+    try:
+        yield engine
+    finally:
+        await engine.close()

@@ -1,0 +1,224 @@
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from deployments.messages import Delta
+from tests.unit.fakes import until
+from tests.unit.http_fixtures import (
+    CHAT,
+    COMPLETIONS,
+    Site,
+    chat,
+    completion,
+    events,
+    say,
+    site,
+    unfinished_events,
+)
+
+BOTH: Sequence[Any] = [(CHAT, chat(n=2)), (COMPLETIONS, completion(["Hi", "Ho"]))]
+endpoints = pytest.mark.parametrize(("path", "body"), BOTH, ids=["chat", "completions"])
+streaming = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+
+LOST = {
+    "message": "The engine that worked on this request was lost.",
+    "type": "service_unavailable_error",
+    "param": None,
+    "code": "engine_failed",
+}
+
+
+async def freed(s: Site, count: int) -> None:
+    """Wait until the engine has been told to abort `count` sequences, and works on nothing."""
+    await until(lambda: len(s.engine.aborted) == count, f"{count} sequences are aborted")
+    assert s.engine.running == {}
+
+
+@endpoints
+@streaming
+async def test_an_engine_lost_before_the_first_token_is_a_503(
+    path: str, body: dict[str, Any], stream: bool
+) -> None:
+    async with site() as s:
+        task = asyncio.ensure_future(s.post(path, {**body, "stream": stream}))
+        await s.submitted(2)
+        await s.serving.server.close()
+        response = await task
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert response.json() == {"error": LOST}
+
+
+@streaming
+async def test_an_engine_that_fails_before_the_first_token_is_a_503(stream: bool) -> None:
+    async with site() as s:
+        script = [say("", finish_reason="error", error="It broke.")]
+        response = await s.answer(CHAT, chat(stream=stream), script)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert response.json() == {"error": {**LOST, "message": "It broke."}}
+
+
+@endpoints
+async def test_an_engine_lost_after_the_first_token_ends_the_stream_with_an_error(
+    path: str, body: dict[str, Any]
+) -> None:
+    async with site() as s:
+        exchange = s.open(path, {**body, "stream": True})
+        await s.submitted(2)
+        s.step(0, say("so far"))
+        await exchange.until_says("so far")
+        await s.serving.server.close()
+        await exchange.task
+    assert exchange.status == 200
+    assert unfinished_events(exchange.content)[-1] == {"error": LOST}
+    assert b"[DONE]" not in exchange.content
+
+
+@endpoints
+async def test_one_failed_sequence_ends_the_stream_and_frees_the_others(
+    path: str, body: dict[str, Any]
+) -> None:
+    async with site() as s:
+        exchange = s.open(path, {**body, "stream": True})
+        await s.submitted(2)
+        s.step(0, say("so far"))
+        await exchange.until_says("so far")
+        s.step(1, say("", finish_reason="error", error="It broke."))
+        await exchange.task
+        await freed(s, 1)
+    assert unfinished_events(exchange.content)[-1] == {"error": {**LOST, "message": "It broke."}}
+    assert b"[DONE]" not in exchange.content
+
+
+@streaming
+async def test_one_failed_sequence_fails_the_answer_and_frees_the_others(stream: bool) -> None:
+    async with site() as s:
+        task = asyncio.ensure_future(s.post(CHAT, chat(n=2, stream=stream)))
+        await s.submitted(2)
+        s.step(1, say("", finish_reason="error", error="It broke."))
+        response = await task
+        await freed(s, 1)
+    assert response.status_code == 503
+
+
+async def test_a_bug_in_a_stream_is_told_without_its_cause_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with site() as s:
+        exchange = s.open(CHAT, chat(stream=True, logprobs=True))
+        await s.submitted()
+        s.step(0, say("so far", logprobs=[]))
+        await exchange.until_says("so far")
+        with caplog.at_level(logging.ERROR, "ray.serve"):
+            s.step(0, say("more", logprobs=[[]]))  # no candidate, not even the chosen one
+            await exchange.task
+        await freed(s, 1)
+    error = unfinished_events(exchange.content)[-1]["error"]
+    assert (error["type"], error["code"]) == ("server_error", "internal_error")
+    assert "IndexError" not in error["message"]
+    assert "IndexError" in caplog.text
+
+
+@endpoints
+@streaming
+async def test_a_client_that_leaves_before_the_first_token_frees_its_sequences(
+    path: str, body: dict[str, Any], stream: bool
+) -> None:
+    async with site() as s:
+        exchange = s.open(path, {**body, "stream": stream})
+        await s.submitted(2)
+        await exchange.leave()
+        await freed(s, 2)
+
+
+@endpoints
+@streaming
+async def test_a_client_that_leaves_midway_frees_its_sequences(
+    path: str, body: dict[str, Any], stream: bool
+) -> None:
+    async with site() as s:
+        exchange = s.open(path, {**body, "stream": stream})
+        await s.submitted(2)
+        s.step(0, say("so far"))
+        if stream:
+            await exchange.until_says("so far")
+        await exchange.leave()
+        await freed(s, 2)
+
+
+async def test_a_client_that_leaves_while_it_does_not_read_frees_its_sequences() -> None:
+    async with site() as s:
+        exchange = s.open(CHAT, chat(stream=True))
+        await s.submitted()
+        exchange.reads.clear()
+        s.step(0, say("unread"))
+        await until(lambda: s.serving.server.load().running == 1)
+        await exchange.leave()
+        await freed(s, 1)
+
+
+@pytest.mark.parametrize("from_the_start", [True, False])
+async def test_a_slow_reader_is_cut_off_while_another_stream_goes_on(from_the_start: bool) -> None:
+    async with site(stream_buffer_chars=10) as s:
+        slow = s.open(CHAT, chat(stream=True))
+        await s.submitted(1)
+        other = s.open(CHAT, chat(stream=True))
+        await s.submitted(2)
+        if not from_the_start:
+            s.step(0, say("read"))
+            await slow.until_says("read")
+        slow.reads.clear()
+        s.step(0, say("unread"))
+        for number in range(5):
+            s.step(0, say(8 * "x"))
+            s.step(1, say(f"<{number}>"))
+            await other.until_says(f"<{number}>")
+        await asyncio.wait([slow.task], timeout=5)
+        assert slow.task.cancelled()
+        assert b"unread" not in slow.content
+        await until(lambda: [i for _, i in s.engine.aborted] == [0], "the slow one is freed")
+        s.step(1, say("<end>", finish_reason="stop"))
+        await other.task
+    assert "<end>" in str(events(other.content))
+
+
+async def test_a_reader_that_is_behind_but_not_too_far_misses_nothing() -> None:
+    async with site(stream_buffer_chars=100) as s:
+        exchange = s.open(COMPLETIONS, completion(stream=True))
+        await s.submitted()
+        exchange.reads.clear()
+        for number in range(9):
+            s.step(0, say(f"<{number}>"))
+        s.step(0, say("<9>", finish_reason="stop"))
+        await until(lambda: not s.engine.running, "the engine is done")
+        exchange.reads.set()
+        await exchange.task
+    text = "".join(e["choices"][0]["text"] for e in events(exchange.content))
+    assert text == "".join(f"<{number}>" for number in range(10))
+
+
+async def test_what_came_together_is_sent_together() -> None:
+    async with site() as s:
+        exchange = s.open(CHAT, chat(n=2, stream=True))
+        await s.submitted(2)
+        owner, _ = s.engine.submitted[0]
+        ids = [sequence.id for _, sequence in s.engine.submitted]
+        s.engine.step({owner: [Delta(i, f"<{i}>", [7], "stop") for i in ids]})
+        await exchange.task
+    assert exchange.sends == 2  # the headers and one body
+
+
+@endpoints
+@streaming
+async def test_what_has_ended_leaves_nothing_to_abort(
+    path: str, body: dict[str, Any], stream: bool
+) -> None:
+    async with site(echo=3) as s:
+        response = await s.post(path, {**body, "stream": stream})
+        assert response.status_code == 200
+        again = await s.post(path, {**body, "stream": stream})
+        assert again.status_code == 200
+        assert s.engine.abort_calls == []
+        assert s.router.pools[chat()["model"]].links[0].in_flight == 0
