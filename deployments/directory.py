@@ -35,19 +35,26 @@ _listeners: dict[str, list[Listener]] = {}
 _known: dict[str, list[Replica]] = {}
 
 
-def watch(handle: "DeploymentHandle", listener: Listener) -> None:
+def watch(handle: "DeploymentHandle", listener: Listener) -> Callable[[], None]:
     """Call `listener` with the running replicas of `handle`'s deployment, now and on each change.
 
-    It is called on whatever thread Serve uses. Serve makes request routers itself, by their path,
-    so this module's own state is where the two meet.
+    Returns what ends it. The listener is called on whatever thread Serve uses, and must return at
+    once: a lock is held, so that it never learns older news after newer. Serve makes request
+    routers itself, by their path, so this module's own state is where the two meet.
     """
     name = handle.deployment_name
     with _lock:
         _listeners.setdefault(name, []).append(listener)
         known = _known.get(name)
-    if known is not None:
-        listener(known)
+        if known is not None:
+            listener(known)
     handle.options()  # a handle begins to follow its deployment when it is first used
+
+    def stop() -> None:
+        with _lock:
+            _listeners[name].remove(listener)
+
+    return stop
 
 
 def publish(name: str, running: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
@@ -55,6 +62,5 @@ def publish(name: str, running: Iterable[tuple[str, Mapping[str, Any]]]) -> None
     replicas = [Replica(id=identity, **said) for identity, said in running if said]
     with _lock:
         _known[name] = replicas
-        listeners = list(_listeners.get(name, ()))
-    for listener in listeners:
-        listener(replicas)
+        for listener in _listeners.get(name, ()):
+            listener(replicas)

@@ -12,7 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-CPU_EXECUTOR = "deployments.vllm_engine.CpuExecutor"
+CPU_WORKER = "deployments.vllm_cpu.CpuWorker"
+UNIPROC_EXECUTOR = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+"""Runs the model in the engine core's own process. vLLM's CPU platform turns the short name "uni"
+into "mp": a worker process, beside which the engine core spins on a core that the worker's OpenMP
+threads need (measured in docs/architecture.md)."""
 DEFAULT_CPU_KV_CACHE_BYTES = 1 << 30
 
 _KV_SIZE_ARGS = {"kv_cache_memory_bytes", "gpu_memory_utilization", "num_gpu_blocks_override"}
@@ -43,9 +47,9 @@ def world_size(args: Mapping[str, Any]) -> int:
 
 def for_cpu(args: Mapping[str, Any]) -> dict[str, Any]:
     """`args` with our choices for a CPU engine where the user made none."""
-    chosen: dict[str, Any] = {}
+    chosen: dict[str, Any] = {"worker_cls": CPU_WORKER}
     if world_size(args) == 1:
-        chosen["distributed_executor_backend"] = CPU_EXECUTOR
+        chosen["distributed_executor_backend"] = UNIPROC_EXECUTOR
     if not _KV_SIZE_ARGS & args.keys():
         # vLLM's default is a share of the whole NUMA node, and start-up fails if it is not free.
         chosen["kv_cache_memory_bytes"] = DEFAULT_CPU_KV_CACHE_BYTES

@@ -1,7 +1,6 @@
 """An engine replica's end of the token stream: routers connect, submit, and get every step."""
 
 import asyncio
-import contextlib
 import hmac
 import logging
 import time
@@ -30,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 BEAT_S = 0.5
 """How often a router hears from an idle engine, at the least."""
+_DRAIN_POLL_S = 0.05
 
 Router = Connection[ToEngine]
 Inbox = asyncio.Queue[Submit | Abort | None]
@@ -68,16 +68,19 @@ class EngineServer:
         self._secret = secret
         self._progress = progress or Progress()
         self._now = now
+        self._connections: set[Router] = set()
         self._inboxes: dict[Router, Inbox] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._quiet: set[Router] = set()
-        self._draining = False
+        self._draining_since: float | None = None
         self._server: asyncio.Server | None = None
 
     async def listen(self, host: str) -> int:
         """Listen on a free port of `host`; returns the port."""
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(ToEngine, self._on_message, self._on_lost), host, 0
+            lambda: Connection(ToEngine, self._on_message, self._on_lost, self._connections.add),
+            host,
+            0,
         )
         self._spawn(self._beat())
         port: int = self._server.sockets[0].getsockname()[1]
@@ -91,7 +94,9 @@ class EngineServer:
     def load(self) -> Load:
         """The engine's load, and whether this replica should get more."""
         return msgspec.structs.replace(
-            self._engine.load(), progressing=self.progressing, draining=self._draining
+            self._engine.load(),
+            progressing=self.progressing,
+            draining=self._draining_since is not None,
         )
 
     def on_step(self, batches: dict[Hashable, list[Delta]]) -> None:
@@ -105,18 +110,28 @@ class EngineServer:
             router.send(Step(deltas, load))
 
     async def drain(self, timeout_s: float) -> None:
-        """Tell routers to send no more, and wait until every sequence has ended."""
-        self._draining = True
-        self._send_beat(self._inboxes)
-        deadline = self._now() + timeout_s
-        while self._engine.unfinished and self._now() < deadline:  # noqa: ASYNC110  rare and short
-            await asyncio.sleep(0.05)
+        """Tell routers to send no more, and wait until every sequence has ended.
+
+        What a router sent before it was told has this long to arrive: `BEAT_S`.
+        """
+        start = self._now()
+        if self._draining_since is None:
+            self._draining_since = start
+            self._send_beat(self._inboxes)
+        settled = self._draining_since + (BEAT_S if self._inboxes else 0)
+        end = start + timeout_s
+        while self._now() < end and (self._is_busy() or self._now() < settled):  # noqa: ASYNC110
+            await asyncio.sleep(_DRAIN_POLL_S)
+
+    def _is_busy(self) -> bool:
+        unread = any(not inbox.empty() for inbox in self._inboxes.values())
+        return unread or self._engine.unfinished > 0
 
     async def close(self) -> None:
         """Stop listening and close every connection."""
         if self._server is not None:
             self._server.close()
-        for router in list(self._inboxes):
+        for router in self._connections:
             router.close()
         tasks = list(self._tasks)
         for task in tasks:
@@ -143,7 +158,10 @@ class EngineServer:
             inbox.put_nowait(message)
 
     def _welcome(self, router: Router, message: ToEngine) -> None:
-        if not isinstance(message, Hello) or not hmac.compare_digest(message.secret, self._secret):
+        if not isinstance(message, Hello) or not hmac.compare_digest(
+            message.secret.encode(), self._secret.encode()
+        ):
+            logger.warning("A connection without this engine's secret is cut.")
             return router.abort()
         if message.protocol != PROTOCOL:
             router.send(Refusal(f"this engine speaks protocol {PROTOCOL}, not {message.protocol}"))
@@ -153,6 +171,7 @@ class EngineServer:
         return self._send_beat([router])
 
     def _on_lost(self, router: Router) -> None:
+        self._connections.discard(router)
         inbox = self._inboxes.pop(router, None)
         self._quiet.discard(router)
         if inbox is not None:
@@ -160,20 +179,28 @@ class EngineServer:
 
     async def _work_through(self, router: Router, inbox: Inbox) -> None:
         """Hand a router's messages to the engine in their order; free its sequences at the end."""
-        while (message := await inbox.get()) is not None:
-            if isinstance(message, Abort):
-                await self._engine.abort(router, message.ids)
-                continue
-            refused = []
-            for sequence in message.sequences:
-                if router not in self._inboxes:
-                    break
-                error = await self._submit(router, sequence)
-                if error is not None:
-                    refused.append(error)
-            if refused:
-                router.send(Step(refused, self.load()))
+        try:
+            while (message := await inbox.get()) is not None:
+                await self._take(router, message)
+        except Exception:
+            # Nobody reads its messages any more: it must know, and what it has there must go.
+            logger.exception("the engine failed on a router's message")
+            router.abort()
         await self._engine.abort_all(router)
+
+    async def _take(self, router: Router, message: Submit | Abort) -> None:
+        if isinstance(message, Abort):
+            return await self._engine.abort(router, message.ids)
+        refused = []
+        for sequence in message.sequences:
+            if router not in self._inboxes:
+                return None
+            error = await self._submit(router, sequence)
+            if error is not None:
+                refused.append(error)
+        if refused:
+            router.send(Step(refused, self.load()))
+        return None
 
     async def _submit(self, router: Router, sequence: Sequence) -> Delta | None:
         try:
@@ -201,6 +228,10 @@ class EngineServer:
 
     async def _send_canary(self) -> None:
         # A dead engine ends the replica, and a stalled one is told by the canary's absence.
-        with contextlib.suppress(Exception):
+        try:
             await self._engine.canary()
+        except Exception:
+            logger.exception("the canary failed")
+            self._progress.canary_failed()
+        else:
             self._progress.canary_ended()

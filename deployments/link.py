@@ -30,6 +30,7 @@ BEAT_TIMEOUT_S = 3.0
 LOST_AFTER_S = 10.0
 """An engine that has not been heard for this long has lost what it had, too."""
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.1, 2.0
+_NEVER = float("-inf")
 
 
 class EngineLink:
@@ -45,7 +46,8 @@ class EngineLink:
         """Sequences of other routers on this engine, by its last report."""
         self._router = router
         self._now = now
-        self._heard_at = float("-inf")
+        self._connected_at = self._heard_at = _NEVER
+        self._retry_s = _FIRST_RETRY_S
         self._ids = itertools.count()
         self._streams: dict[int, tuple[Stream, int]] = {}
         self._starting: list[Sequence] = []
@@ -91,7 +93,9 @@ class EngineLink:
     def check(self) -> None:
         """Drop a connection over which nothing has come for too long. Call it now and then."""
         connection = self._connection
-        if connection is not None and self._now() - self._heard_at > LOST_AFTER_S:
+        heard_at = max(self._heard_at, self._connected_at)
+        if connection is not None and self._now() - heard_at > LOST_AFTER_S:
+            logger.error("Engine replica %s is silent; its connection is cut.", self.replica.id)
             connection.abort()
 
     async def close(self) -> None:
@@ -117,7 +121,7 @@ class EngineLink:
 
     def _on_message(self, _: Connection[ToRouter], message: ToRouter) -> None:
         if isinstance(message, Refusal):
-            logger.error("Engine replica %s refuses this router: %s", self.replica.id, message)
+            logger.error("Engine replica %s refuses: %s", self.replica.id, message.reason)
             return
         self._heard_at = self._now()
         self.load = load = message.load
@@ -137,7 +141,9 @@ class EngineLink:
 
     def _on_lost(self, _: Connection[ToRouter]) -> None:
         self._connection = None
-        self._heard_at = float("-inf")
+        if self._heard_at != _NEVER:  # it was a working connection
+            self._retry_s = _FIRST_RETRY_S
+        self._heard_at = _NEVER
         self._lost.set()
         self._fail_all()
 
@@ -149,20 +155,20 @@ class EngineLink:
             stream.fail(EngineFailed("The engine that worked on this request was lost."))
 
     async def _stay_connected(self) -> None:
-        retry_s = _FIRST_RETRY_S
         try:
             while True:
                 try:
                     await self._connect()
-                    retry_s = _FIRST_RETRY_S
                     await self._lost.wait()
                 except OSError as exc:
                     logger.debug("No connection to engine replica %s: %s", self.replica.id, exc)
-                await asyncio.sleep(retry_s)
-                retry_s = min(2 * retry_s, _LAST_RETRY_S)
+                except Exception:
+                    logger.exception("Connecting to engine replica %s failed", self.replica.id)
+                await asyncio.sleep(self._retry_s)
+                self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
         finally:
             if self._connection is not None:
-                self._connection.close()
+                self._connection.abort()  # the engine frees everything of ours when we are gone
             self._fail_all()
 
     async def _connect(self) -> None:
@@ -172,6 +178,6 @@ class EngineLink:
             self.replica.host,
             self.replica.port,
         )
-        self._heard_at = self._now()
+        self._connected_at = self._now()
         self._connection = connection
         connection.send(Hello(PROTOCOL, self._router, self.replica.secret))

@@ -7,7 +7,7 @@ from typing import Any
 
 from deployments.directory import Replica
 from deployments.errors import EngineUnavailable
-from deployments.link import EngineLink
+from deployments.link import BEAT_TIMEOUT_S, EngineLink
 from deployments.scheduling.placement import least_loaded
 
 _CHECK_S = 1.0
@@ -25,7 +25,8 @@ class EnginePool:
         self._now = now
         self._links: dict[str, EngineLink] = {}
         self._leaving: dict[str, EngineLink] = {}
-        self._known = asyncio.Event()
+        self._closed = False
+        self._looked_at = now()
         self._closing: set[asyncio.Task[None]] = set()
         self._task = asyncio.get_running_loop().create_task(self._check())
 
@@ -48,6 +49,8 @@ class EnginePool:
 
     def update(self, replicas: list[Replica]) -> None:
         """Take over the list of running replicas."""
+        if self._closed:  # Serve's news come from another thread and may be late
+            return
         running = {replica.id: replica for replica in replicas}
         for name in self._links.keys() - running.keys():
             self._leaving[name] = self._links.pop(name)
@@ -65,6 +68,7 @@ class EnginePool:
 
     async def close(self) -> None:
         """Close every link."""
+        self._closed = True
         self._task.cancel()
         links = [*self._links.values(), *self._leaving.values()]
         await asyncio.gather(*(link.close() for link in links), *self._closing)
@@ -80,6 +84,13 @@ class EnginePool:
     async def _check(self) -> None:
         while True:
             await asyncio.sleep(_CHECK_S)
-            for link in [*self._links.values(), *self._leaving.values()]:
-                link.check()
-            self._close_idle()
+            self._look()
+
+    def _look(self) -> None:
+        late = self._now() - self._looked_at > BEAT_TIMEOUT_S
+        self._looked_at = self._now()
+        if late:  # this process stood still: what has come meanwhile may not have been read yet
+            return
+        for link in [*self._links.values(), *self._leaving.values()]:
+            link.check()
+        self._close_idle()

@@ -15,17 +15,26 @@ class Progress:
     quiet_s: float = 2.0
     stall_s: float = 8.0
     _asked_at: float | None = None
+    """When the answer was asked for that has not come; failed canaries do not change it."""
+    _under_way: bool = False
 
     def canary_is_due(self, now: float, last_answer: float) -> bool:
         """True when the engine has been quiet and no canary is under way; notes that one now is."""
-        if self._asked_at is not None or now - last_answer < self.quiet_s:
+        if self._under_way or now - last_answer < self.quiet_s:
             return False
-        self._asked_at = now
+        self._under_way = True
+        if self._asked_at is None:
+            self._asked_at = now
         return True
 
     def canary_ended(self) -> None:
         """The canary has come back."""
         self._asked_at = None
+        self._under_way = False
+
+    def canary_failed(self) -> None:
+        """There was no answer, and none will come to this canary."""
+        self._under_way = False
 
     def progressing(self, now: float, last_answer: float) -> bool:
         """False while an answer is overdue."""

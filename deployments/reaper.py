@@ -20,6 +20,9 @@ from typing import IO
 MARK_PREFIX = "SLUICE_MARK_"
 """Each owner's mark is an environment variable of its own, so that marks add up downwards."""
 _GIVE_UP_S = 10.0
+_LOOKS = 3
+"""A process is not seen while it becomes another program, so one look proves nothing."""
+_NOT_FOR_THE_REAPER = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class Reaper:
@@ -31,20 +34,26 @@ class Reaper:
         # vLLM and Ray name their processes with setproctitle, which takes the memory where the
         # kernel finds a process's environment, unless it is told not to.
         os.environ["SPT_NOENV"] = "1"
-        self._process = subprocess.Popen(  # noqa: S603  our own file, our own interpreter
-            [sys.executable, "-S", "-E", __file__, self.mark],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            env={},
-            start_new_session=True,  # a Ctrl-C at the terminal is not for the reaper
-        )
+        # The reaper inherits what is blocked, and so is deaf from its first moment on.
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_THE_REAPER)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  our own file, our own interpreter
+                [sys.executable, "-S", "-E", __file__, self.mark],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                env={},
+                start_new_session=True,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
 
     def sweep(self) -> None:
         """Kill what is left of the owner's processes, and wait until it is gone."""
         pipe: IO[bytes] | None = self._process.stdin
         if pipe is not None and not pipe.closed:
             pipe.close()
-        self._process.wait(_GIVE_UP_S)
+        if self._process.wait(2 * _GIVE_UP_S) != 0:  # someone killed the reaper
+            kill_all(self.mark)
 
 
 def marked(mark: str) -> list[int]:
@@ -64,20 +73,26 @@ def marked(mark: str) -> list[int]:
     return found
 
 
-def main(mark: str) -> None:
-    """Wait for the pipe to close, then kill until nothing that is marked lives."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    while os.read(0, 1):
-        pass
+def kill_all(mark: str) -> None:
+    """Kill until nothing that carries `mark` lives, or for `_GIVE_UP_S`."""
     deadline = time.monotonic() + _GIVE_UP_S
-    while (pids := marked(mark)) and time.monotonic() < deadline:
+    looks = 0
+    while looks < _LOOKS and time.monotonic() < deadline:
+        pids = marked(mark)
+        looks = 0 if pids else looks + 1
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
         time.sleep(0.02)
+
+
+def main(mark: str) -> None:
+    """Wait for the pipe to close, then kill until nothing that is marked lives."""
+    while os.read(0, 1):
+        pass
+    kill_all(mark)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from deployments import directory
 from deployments.directory import Replica
-from deployments.errors import ModelNotFound, Overloaded
+from deployments.errors import BadRequest, ModelNotFound, Overloaded
 from deployments.messages import Sampling
 from deployments.pool import EnginePool
 from deployments.stream import Stream
@@ -31,8 +31,10 @@ class Router:
         identity = uuid.uuid4().hex
         self.pools = {name: EnginePool(identity) for name in engines}
         loop = asyncio.get_running_loop()
-        for name, handle in engines.items():
+        self._stop_watching = [
             directory.watch(handle, _updater(loop, self.pools[name]))
+            for name, handle in engines.items()
+        ]
 
     def pool(self, model: str) -> EnginePool:
         """The engines of `model`; raises ModelNotFound."""
@@ -48,9 +50,14 @@ class Router:
         """Start `sequences` and give the stream of their deltas, by index.
 
         On leaving, however, whatever is still under way is freed. `buffer_limit` is in characters
-        of text not yet read. Raises ModelNotFound, Overloaded or EngineUnavailable at once.
+        of text not yet read. Raises ModelNotFound, BadRequest, Overloaded or EngineUnavailable.
         """
         pool = self.pool(model)
+        if len(sequences) > self._max_sequences:
+            raise BadRequest(
+                f"The request asks for {len(sequences)} sequences, and this server takes "
+                f"at most {self._max_sequences} at a time."
+            )
         if self._sequences + len(sequences) > self._max_sequences:
             raise Overloaded(
                 f"This server has its {self._max_sequences} sequences under way. Try again later."
@@ -70,6 +77,8 @@ class Router:
 
     async def close(self) -> None:
         """Disconnect from every engine."""
+        while self._stop_watching:
+            self._stop_watching.pop()()
         await asyncio.gather(*(pool.close() for pool in self.pools.values()))
 
 

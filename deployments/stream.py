@@ -19,6 +19,7 @@ class Stream:
     """
 
     __slots__ = (
+        "_create_future",
         "_error",
         "_limit",
         "_pending",
@@ -37,6 +38,8 @@ class Stream:
         self._pending_chars = 0
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
+        # Asked for once: on Python 3.11 every question for the running loop is a system call.
+        self._create_future = asyncio.get_running_loop().create_future
 
     @property
     def has_pending(self) -> bool:
@@ -45,15 +48,18 @@ class Stream:
 
     def push(self, index: int, delta: Delta) -> None:
         """Add one delta; called by the link that the engine's message came over."""
+        if delta.finish_reason is not None:
+            if delta.finish_reason == "error":
+                return self.fail(_error_of(delta))
+            self.unfinished -= 1
         self._pending.append((index, delta))
         self._pending_chars += len(delta.text)
-        if delta.finish_reason is not None:
-            self.unfinished -= 1
         if self._waiter is not None:
             self._wake()
         elif self._pending_chars > self._limit and self.on_overflow is not None:
             on_overflow, self.on_overflow = self.on_overflow, None
             on_overflow()
+        return None
 
     def fail(self, error: BaseException) -> None:
         """End the stream with `error`, which the reader gets after what came before it."""
@@ -67,7 +73,7 @@ class Stream:
         Raises what ended the stream early.
         """
         if not self._pending and self._error is None and self.unfinished:
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._create_future()
             await self._waiter
         if not self._pending:
             if self._error is not None:
@@ -83,9 +89,6 @@ class Stream:
             waiter.set_result(None)
 
 
-def error_of(delta: Delta) -> SluiceError | None:
-    """The error that a delta stands for, if it does."""
-    if delta.finish_reason != "error":
-        return None
+def _error_of(delta: Delta) -> SluiceError:
     message = delta.error or "The engine reported an internal error."
     return BadRequest(message) if delta.bad_request else EngineFailed(message)

@@ -1,4 +1,4 @@
-"""The one module that touches vLLM. Written against vLLM 0.32.0's v1 engine.
+"""The engine seam: with vllm_cpu.py all that touches vLLM. Written against 0.32.0's v1 engine.
 
 It uses these internals, which a new version may move: `AsyncLLM._run_output_handler` (replaced,
 so that a step is handled once and not once per request), `AsyncLLM.input_processor`,
@@ -12,7 +12,6 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import msgspec
-import torch
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import tokens_input
@@ -24,7 +23,6 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.detokenizer import IncrementalDetokenizer
 from vllm.v1.engine.logprobs import LogprobsProcessor
 from vllm.v1.executor import Executor
-from vllm.v1.executor.uniproc_executor import UniProcExecutor
 from vllm.v1.metrics.loggers import StatLoggerBase
 
 from deployments.errors import BadRequest
@@ -34,20 +32,6 @@ Batches = dict[Hashable, list[Delta]]
 """The deltas of one step by the owner that submitted their sequences."""
 
 _STEP_TIME_WEIGHT = 0.1  # of the newest step in the moving average
-
-
-class CpuExecutor(UniProcExecutor):  # type: ignore[misc]
-    """Runs the model in the engine core's own process, as UniProcExecutor does on a GPU.
-
-    vLLM's CPU platform would start a worker process, beside which the engine core spins on a core
-    that the worker's OpenMP threads need. vLLM finds this class by its path; a name would not do.
-    """
-
-    def _init_executor(self) -> None:
-        # The kernel kills a process that uses AMX without having asked for it, and vLLM 0.32 asks
-        # only by way of oneDNN's larger products: the attention kernel may come first.
-        torch.cpu._init_amx()
-        super()._init_executor()
 
 
 class _Silent(StatLoggerBase):  # type: ignore[misc]

@@ -14,13 +14,14 @@ In the environment: SLUICE_CONFIG=my.yaml, SLUICE_HTTP__PORT=9000. On the comman
 --config my.yaml --http.port 9000.
 """
 
+import copy
 import json
 import os
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -32,9 +33,9 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
 )
 
 from deployments import default_model, engine_args
@@ -47,9 +48,12 @@ FILE_VARIABLE = "SLUICE_CONFIG"
 class ConfigError(Exception):
     """What is wrong with the configuration and how to mend it, in one line."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))  # what it quotes may have more lines
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelConfig(_Section):
@@ -91,10 +95,23 @@ class ModelConfig(_Section):
                 raise ValueError(f"{name} is set by this model's {_OURS[name]}")
             if known and name not in known:
                 raise ValueError(f"vLLM has no engine argument {name}")
+        for name in _PARALLEL_SIZES:
+            size = args.get(name, 1)
+            if type(size) is not int or size < 1:
+                raise ValueError(f"{name} must be a whole number from 1 up, not {size!r}")
         return args
 
 
-_OURS = {"model": "source", "revision": "revision", "served_model_name": "name"}
+_OURS = {
+    "model": "source",
+    "tokenizer": "source",
+    "revision": "revision",
+    "tokenizer_revision": "revision",
+    "served_model_name": "name",
+    "data_parallel_size": "num_replicas",
+}
+"""vLLM's engine arguments that would contradict a key of ours, and that key."""
+_PARALLEL_SIZES = ("tensor_parallel_size", "pipeline_parallel_size")
 
 
 class RouterConfig(_Section):
@@ -171,28 +188,42 @@ def load(options: Mapping[str, Any] | None = None) -> Settings:
     given = dict(options or {})
     file = given.pop("config", None) or os.environ.get(FILE_VARIABLE)
     _check_environment()
+    content = _read(Path(str(file)).expanduser()) if file else {}
     try:
-        source = partial(_with_file, Path(file)) if file else Settings
-        return source(**_nested(given))
+        return _settings_over(content)(**_nested(given))
     except ValidationError as exc:
-        raise ConfigError(_one_line(exc, file)) from exc
-    except (OSError, ValueError) as exc:
-        raise ConfigError(f"{file or 'environment'}: {exc}".replace("\n", " ")) from exc
+        raise ConfigError(_one_line(exc, given, file)) from exc
 
 
-def _with_file(file: Path, **options: Any) -> Settings:
-    if not file.is_file():
-        raise ValueError("no such file")
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigError(f"{file}: {exc.strerror}") from exc
+    except yaml.MarkedYAMLError as exc:
+        line = exc.problem_mark.line + 1 if exc.problem_mark else 1
+        raise ConfigError(f"{file}: line {line} is not YAML: {exc.problem}") from exc
+    except (yaml.YAMLError, ValueError) as exc:
+        raise ConfigError(f"{file}: not YAML: {exc}") from exc
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file}: write keys and their values, such as 'http: {{port: 8000}}'")
+    return {str(key): value for key, value in content.items()}
 
-    class FromFile(Settings):
+
+def _settings_over(content: dict[str, Any]) -> type[Settings]:
+    """Settings that take `content` where neither options nor the environment say anything."""
+
+    class OverContent(Settings):
         @classmethod
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], *args: Any, **kwargs: Any
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             above = super().settings_customise_sources(settings_cls, *args, **kwargs)
-            return *above, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+            return *above, InitSettingsSource(settings_cls, init_kwargs=content)
 
-    return FromFile(**options)
+    return OverContent
 
 
 def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,22 +234,43 @@ def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
         level = nested
         for name in path:
             level = level.setdefault(name, {})
-        is_json = isinstance(value, str) and value[:1] in {"[", "{"}
-        level[last] = json.loads(value) if is_json else value
+            if not isinstance(level, dict):
+                raise ConfigError(f"{key}: {name} is given as a whole, too; give it once")
+        if last in level:
+            raise ConfigError(f"{key}: part of it is given, too; give it once")
+        level[last] = _from_json(value)
+    for name in nested:
+        if name not in Settings.model_fields:  # some others would mean something to pydantic
+            raise ConfigError(f"{name}: {_NO_SUCH_KEY}")
     return nested
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, str) and value[:1] in {"[", "{"}:
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value  # an address, such as [::1], or what its key will not take
+    return copy.deepcopy(value)
 
 
 def _check_environment() -> None:
     """pydantic-settings passes over unknown variables; a misspelt one must not be ignored."""
     ours = {f"SLUICE_{name.upper()}" for name in Settings.model_fields}
-    for variable in os.environ:
-        if not variable.startswith("SLUICE_") or variable in _OTHER_VARIABLES:
+    for variable, value in os.environ.items():
+        name = variable.upper()  # pydantic-settings takes both cases
+        if not name.startswith("SLUICE_") or variable in _OTHER_VARIABLES:
             continue
         if variable.startswith(MARK_PREFIX):
             continue
-        section, _, key = variable.partition("__")
+        section, _, key = name.partition("__")
         if section not in ours or (key and not _has_field(section, key.lower())):
             raise ConfigError(f"environment: no setting is named {variable}; unset it")
+        if name in ours:
+            try:
+                json.loads(value)
+            except ValueError as exc:
+                raise ConfigError(f"environment: {variable} must be JSON ({exc})") from exc
 
 
 _OTHER_VARIABLES = {FILE_VARIABLE, "SLUICE_CACHE_DIR", *environment.INTERNAL}
@@ -230,12 +282,27 @@ def _has_field(section: str, key: str) -> bool:
     return key.partition("__")[0] in fields
 
 
-def _one_line(exc: ValidationError, file: object) -> str:
+_NO_SUCH_KEY = "there is no such key; remove it or correct its name"
+
+
+def _one_line(exc: ValidationError, options: Mapping[str, Any], file: object) -> str:
     error = exc.errors()[0]
     key = ".".join(str(part) for part in error["loc"]) or "configuration"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        message = "there is no such key; remove it or correct its name"
+        message = _NO_SUCH_KEY
     elif error["type"] != "value_error" and not isinstance(error["input"], dict | list):
         message += f" (got {error['input']!r})"
-    return f"{key}: {message}" + (f" [{file}]" if file else "")
+    return f"{key}: {message}{_origin(error['loc'], options, file)}"
+
+
+def _origin(location: tuple[int | str, ...], options: Mapping[str, Any], file: object) -> str:
+    """Where a bad value came from, unless that is the command line, which is in sight."""
+    for depth in (2, 1):
+        path = [str(step) for step in location[:depth]]
+        if ".".join(path) in options:
+            return ""
+        variable = f"SLUICE_{'__'.join(path)}".upper()
+        if variable in os.environ:
+            return f" [{variable}]"
+    return f" [{file}]" if file else ""

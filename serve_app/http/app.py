@@ -20,5 +20,6 @@ def create_app(service: Service) -> Starlette:
         ],
         exception_handlers=errors.HANDLERS,
     )
+    app.router.redirect_slashes = False  # clients do not repeat a POST elsewhere: say 404 instead
     app.state.service = service
     return app

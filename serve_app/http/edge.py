@@ -19,6 +19,7 @@ FORBIDDEN = frozenset(
         b"x-request-disconnect-disabled",
         b"x-request-timeout-seconds",
         b"serve-multiplexed-model-id",
+        b"x-session-id",
     }
 )
 """Headers by which a client could steer Serve, with `_` written as `-`."""
@@ -45,6 +46,9 @@ class Edge:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # nothing here speaks it, and its headers would pass
+            await send({"type": "websocket.close"})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from deployments.errors import (
@@ -48,6 +48,7 @@ _CODE = {
     415: "unsupported_media_type",
     431: "request_header_fields_too_large",
 }
+_INTERNAL_CODE = "internal_error"
 INTERNAL = "The server had an internal error. The request id leads to it in the server's log."
 
 
@@ -66,8 +67,9 @@ def body(status: int, message: str, *, param: str | None = None, code: str | Non
 def event(exc: BaseException) -> bytes:
     """`exc` as an SSE event, for a stream whose headers have gone out."""
     if not isinstance(exc, SluiceError):
-        return b"data: " + body(500, INTERNAL) + b"\n\n"
-    content = body(status_of(exc), exc.message, param=exc.param, code=exc.code)
+        content = body(500, INTERNAL, code=_INTERNAL_CODE)
+    else:
+        content = body(status_of(exc), exc.message, param=exc.param, code=exc.code)
     return b"data: " + content + b"\n\n"
 
 
@@ -109,11 +111,17 @@ async def on_http_exception(request: Request, exc: Exception) -> Response:
 async def on_crash(_: Request, exc: Exception) -> Response:
     """A bug of ours."""
     logger.error("Unexpected error", exc_info=exc)
-    return response(500, INTERNAL, code="internal_error")
+    return response(500, INTERNAL, code=_INTERNAL_CODE)
+
+
+async def on_client_gone(_: Request, __: Exception) -> Response:
+    """Nobody reads this, and nothing of ours is wrong."""
+    return response(400, "The client left before its whole request had come.")
 
 
 HANDLERS: dict[Any, Any] = {
     SluiceError: on_sluice_error,
     HTTPException: on_http_exception,
+    ClientDisconnect: on_client_gone,
     Exception: on_crash,
 }

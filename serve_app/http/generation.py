@@ -1,17 +1,15 @@
 """What chat and completions share: from prompts to sequences, and from deltas to whole answers."""
 
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from deployments.errors import ContextLengthExceeded
-from deployments.messages import Delta, Logprob, Sampling
-from deployments.stream import Stream, error_of
-from serve_app.http.protocol import ChatRequest, CompletionRequest, with_seed_offset
+from deployments.messages import Delta, Sampling
+from deployments.stream import Stream
+from serve_app.http.protocol import GenerationRequest, with_seed_offset
 from serve_app.http.service import Service
 
-GenerationRequest = ChatRequest | CompletionRequest
 Sequences = list[tuple[list[int], Sampling]]
 
 
@@ -41,13 +39,10 @@ def plan(
 def _check_context(context: int, prompt: int, requested: int | None, param: str) -> None:
     if prompt + max(1, requested or 0) <= context:
         return
-    asked = f"{prompt} in the {param}"
-    if requested is not None:
-        asked += f" and {requested} for the completion"
     raise ContextLengthExceeded(
-        f"This model's maximum context length is {context} tokens, but you asked for {asked}. "
-        f"Reduce the length of the {param}"
-        + (" or of the completion." if requested is not None else "."),
+        f"This model's maximum context length is {context} tokens, but you asked for "
+        f"{prompt} in the {param} and {requested or 'at least 1'} for the completion. "
+        f"Reduce the length of the {param}{' or of the completion' if requested else ''}.",
         param=param,
     )
 
@@ -77,45 +72,30 @@ class Usage:
         }
 
 
-@dataclass
-class Choice:
-    """One sequence's whole output."""
+async def collect(stream: Stream, count: int, usage: Usage) -> list[Delta]:
+    """Read `stream` to its end, and give the sum of each sequence's deltas.
 
-    text: str = ""
-    token_ids: list[int] = field(default_factory=list)
-    logprobs: list[list[Logprob]] = field(default_factory=list)
-    prompt_logprobs: list[list[Logprob] | None] = field(default_factory=list)
-    finish_reason: str | None = None
-    stop_reason: int | str | None = None
-
-    def add(self, delta: Delta) -> None:
-        """Take in one more delta."""
-        self.text += delta.text
-        self.token_ids += delta.token_ids
-        self.logprobs += delta.logprobs or ()
-        self.prompt_logprobs += delta.prompt_logprobs or ()
-        self.finish_reason = delta.finish_reason
-        self.stop_reason = delta.stop_reason
-
-
-async def collect(stream: Stream, count: int, usage: Usage) -> list[Choice]:
-    """Read `stream` to its end; raises what ended it early."""
-    choices = [Choice() for _ in range(count)]
+    Raises what ended it early.
+    """
+    wholes = [Delta(0, "", []) for _ in range(count)]
+    texts: list[list[str]] = [[] for _ in range(count)]
     while batch := await stream.read():
         for index, delta in batch:
-            raise_error(delta)
-            choices[index].add(delta)
             usage.add(index, delta)
-    return choices
+            texts[index].append(delta.text)
+            _add(wholes[index], delta)
+    for whole, parts in zip(wholes, texts, strict=True):
+        whole.text = "".join(parts)
+    return wholes
 
 
-def raise_error(delta: Delta) -> None:
-    """Raise the error that a delta stands for, if it does."""
-    error = error_of(delta)
-    if error is not None:
-        raise error
-
-
-def usage_for(prompts: Iterable[list[int]], n: int) -> Usage:
-    """A usage that knows its prompts."""
-    return Usage(sum(len(prompt) for prompt in prompts), n)
+def _add(whole: Delta, delta: Delta) -> None:
+    """Add everything but the text."""
+    whole.token_ids += delta.token_ids
+    whole.finish_reason = delta.finish_reason
+    whole.stop_reason = delta.stop_reason
+    if delta.logprobs:
+        whole.logprobs = whole.logprobs or []
+        whole.logprobs += delta.logprobs
+    if delta.prompt_logprobs:
+        whole.prompt_logprobs = delta.prompt_logprobs

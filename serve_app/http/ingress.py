@@ -1,5 +1,6 @@
 """The router replica as Serve sees it: the router behind the ASGI application."""
 
+import gc
 from typing import Any
 
 from ray import serve
@@ -11,6 +12,9 @@ from deployments.tokenizing import Tokenizing
 from serve_app.config import Settings
 from serve_app.http.app import create_app
 from serve_app.http.service import Service
+
+_GC_THRESHOLDS = (50_000, 20, 50)
+"""A token leaves no cycles behind; at Python's 700 the collector took 7 % of the router's time."""
 
 
 @serve.ingress()
@@ -24,6 +28,7 @@ class Ingress:
         sources: dict[str, tuple[str, str | None]],
         engines: dict[str, DeploymentHandle],
     ) -> None:
+        gc.set_threshold(*_GC_THRESHOLDS)
         config = Settings.model_validate(settings)
         tokenizers = {
             name: Tokenizing(source, revision) for name, (source, revision) in sources.items()

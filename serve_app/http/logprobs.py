@@ -29,23 +29,30 @@ def for_chat(rows: Sequence[Row], count: int) -> dict[str, Any]:
     }
 
 
-def for_completion(rows: Sequence[Row | None], count: int, offset: int = 0) -> dict[str, Any]:
+def for_completion(
+    rows: Sequence[Row | None], count: int, offset: int = 0, first: str = ""
+) -> dict[str, Any]:
     """The `logprobs` of a completion choice.
 
-    `offset` is where the first token's text begins. A row of None is a prompt's first token,
-    which nothing precedes.
+    `offset` is where the first row's token begins. A row of None stands for a prompt's first token,
+    which nothing precedes; `first` is its text.
     """
     tokens: list[str] = []
     values: list[float | None] = []
     tops: list[dict[str, float] | None] = []
     offsets: list[int] = []
     for row in rows:
-        chosen = row[0] if row else None
-        tokens.append(chosen.token if chosen else "")
-        values.append(_finite(chosen.logprob) if chosen else None)
-        tops.append({other.token: _finite(other.logprob) for other in row} if row else None)
+        if row is None:
+            token, value, alternatives = first, None, None
+        else:
+            token, value = row[0].token, _finite(row[0].logprob)
+            # Of several tokens with one text the first counts: the chosen, or the likeliest.
+            alternatives = {other.token: _finite(other.logprob) for other in reversed(row)}
+        tokens.append(token)
+        values.append(value)
+        tops.append(alternatives)
         offsets.append(offset)
-        offset += len(tokens[-1])
+        offset += len(token)
     return {
         "tokens": tokens,
         "token_logprobs": values,

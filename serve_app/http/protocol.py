@@ -5,82 +5,36 @@ then ignored. Only `user` and `metadata` change nothing, because OpenAI defines 
 Null always means "not given". Names and meanings are OpenAI's, beyond that those of vLLM.
 """
 
-import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
 from deployments.errors import BadRequest
 from deployments.messages import Sampling
-from serve_app.http.parsing import (
-    INVALID_TYPE,
-    INVALID_VALUE,
-    Noops,
-    Refused,
-    StrictObject,
-    at_most,
-    describe,
-    never,
-    not_yet,
-    parse,
+from serve_app.http.conversation import Message
+from serve_app.http.fields import (
+    COMPLETION_MAX_TOKENS,
+    INT32_MAX,
+    INT64_MAX,
+    INT64_MIN,
+    MAX_MESSAGES,
+    MAX_N,
+    Alternatives,
+    Length,
+    LogitBias,
+    Metadata,
+    Penalty,
+    PositiveLength,
+    Prompt,
+    Quick,
+    StopStrings,
+    TokenId,
 )
-
-MAX_MESSAGES = 2048
-MAX_PROMPTS = 16
-MAX_N = 8
-COMPLETION_MAX_TOKENS = 16
-"""How much a completion generates at most if the client does not say; OpenAI's number."""
-
-_INT32_MAX = 2**31 - 1
-_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
-_TOKEN_ID_TEXT = re.compile(r"0|[1-9][0-9]{0,9}")
-
-Item = TypeVar("Item")
-
-
-def _text_to_list(value: object) -> object:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list):
-        return value
-    raise Refused(
-        f"must be a string or an array of strings, but it is {describe(value)}", INVALID_TYPE
-    )
-
-
-def _token_id(text: str) -> int:
-    # Two spellings of one id ("7" and "07") would hide one of the two values.
-    if not _TOKEN_ID_TEXT.fullmatch(text) or int(text) > _INT32_MAX:
-        raise Refused("is not a token id, which every key has to be", INVALID_VALUE)
-    return int(text)
-
-
-Quick = Annotated[list[Item], Field(fail_fast=True)]
-"""A list whose first bad item is the only one reported, however many there are."""
-
-Length = Annotated[int, Field(ge=0, le=_INT32_MAX)]
-PositiveLength = Annotated[int, Field(ge=1, le=_INT32_MAX)]
-Penalty = Annotated[float, Field(ge=-2, le=2)]
-Alternatives = Annotated[int, Field(ge=0, le=20)]
-TokenId = Annotated[int, Field(ge=0, le=_INT32_MAX)]
-Text = Annotated[str, Field(min_length=1)]
-StopString = Annotated[str, Field(min_length=1, max_length=1024)]
-StopStrings = Annotated[Quick[StopString], Field(max_length=4), BeforeValidator(_text_to_list)]
-TokenIds = Annotated[Quick[TokenId], Field(min_length=1)]
-LogitBias = Annotated[
-    dict[
-        Annotated[int, BeforeValidator(_token_id)],
-        Annotated[float, Field(ge=-100, le=100)],
-    ],
-    at_most(1024),
-]
-Metadata = Annotated[
-    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], at_most(16)
-]
+from serve_app.http.parsing import INVALID_VALUE, Noops, StrictObject, never, not_yet, parse
 
 
 class StreamOptions(StrictObject):
@@ -121,13 +75,13 @@ class GenerationRequest(StrictObject):
     min_tokens: Length = 0
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1, le=_INT32_MAX)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=INT32_MAX)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
     repetition_penalty: Annotated[float, Field(gt=0)] | None = None
     logit_bias: LogitBias | None = None
-    seed: Annotated[int, Field(ge=_INT64_MIN, le=_INT64_MAX)] | None = None
+    seed: Annotated[int, Field(ge=INT64_MIN, le=INT64_MAX)] | None = None
     """As in vLLM, -1 asks for a random one."""
     stop: StopStrings = Field(default_factory=list)
     stop_token_ids: Annotated[Quick[TokenId], Field(max_length=64)] = Field(default_factory=list)
@@ -222,52 +176,6 @@ def _min_tokens_beyond(length: int) -> BadRequest:
     return _invalid("min_tokens", f"must not exceed the {length} tokens to generate at most")
 
 
-class TextPart(StrictObject):
-    """A piece of a message."""
-
-    type: Annotated[
-        Literal["text"],
-        not_yet("audio_url", "file", "image_url", "input_audio", "refusal", "video_url"),
-    ]
-    text: str
-
-
-def _content_kind(value: object) -> str | None:
-    return "text" if isinstance(value, str) else "parts" if isinstance(value, list) else None
-
-
-class Message(StrictObject):
-    """One turn of a conversation."""
-
-    unsupported = MappingProxyType(
-        {
-            **never("audio function_call name reasoning reasoning_content refusal tool_calls"),
-            "annotations": ([],),
-        }
-    )
-
-    role: Annotated[
-        Literal["system", "developer", "user", "assistant"], not_yet("function", "tool")
-    ]
-    content: Annotated[
-        Annotated[str, Tag("text")] | Annotated[Quick[TextPart], Field(min_length=1), Tag("parts")],
-        Discriminator(
-            _content_kind,
-            custom_error_type=INVALID_TYPE,
-            custom_error_message="must be a string or an array of text parts",
-        ),
-    ]
-
-    def for_template(self) -> dict[str, str]:
-        """The message as chat templates take it."""
-        content = self.content
-        return {
-            "role": "system" if self.role == "developer" else self.role,
-            # As vLLM joins them.
-            "content": content if isinstance(content, str) else "\n".join(p.text for p in content),
-        }
-
-
 class ResponseFormat(StrictObject):
     """The form of the answer, of which only free text is supported."""
 
@@ -341,29 +249,6 @@ class ChatRequest(GenerationRequest):
         return self
 
 
-def _prompt_kind(value: object) -> str | None:
-    if isinstance(value, str):
-        return "text"
-    if not isinstance(value, list):
-        return None
-    # An empty array may be either; both say that it is too short.
-    kinds = {int: "tokens", bool: "tokens", float: "tokens", list: "token_lists"}
-    return kinds.get(type(value[0]), "texts") if value else "texts"
-
-
-Prompt = Annotated[
-    Annotated[Text, Tag("text")]
-    | Annotated[TokenIds, Tag("tokens")]
-    | Annotated[Quick[Text], Field(min_length=1, max_length=MAX_PROMPTS), Tag("texts")]
-    | Annotated[Quick[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS), Tag("token_lists")],
-    Discriminator(
-        _prompt_kind,
-        custom_error_type=INVALID_TYPE,
-        custom_error_message="must be a string, an array of token ids, or an array of those",
-    ),
-]
-
-
 class CompletionRequest(GenerationRequest):
     """A body of `POST /v1/completions`."""
 
@@ -429,6 +314,6 @@ def with_seed_offset(sampling: Sampling, index: int) -> Sampling:
     seed = sampling.seed + index
     if sampling.seed < -1 <= seed:
         seed += 1
-    if seed > _INT64_MAX:
-        seed += 2 * _INT64_MIN
+    if seed > INT64_MAX:
+        seed += 2 * INT64_MIN
     return msgspec.structs.replace(sampling, seed=seed)

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from deployments.errors import SluiceError
 from deployments.stream import Indexed, Stream
 from serve_app.http import errors
-from serve_app.http.generation import Sequences, raise_error
+from serve_app.http.generation import Sequences
 from serve_app.http.service import Service
 
 DONE = b"data: [DONE]\n\n"
@@ -50,12 +50,10 @@ class EventStream(Response):
             self._model, self._sequences, buffer_limit=self._service.stream_buffer_chars
         ) as stream:
             first = await stream.read()
-            for _, delta in first:
-                raise_error(delta)
-            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             task = asyncio.current_task()
             assert task is not None
             stream.on_overflow = task.cancel  # ends a wait for a reader that does not read
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             last = await self._send_events(stream, first, send)
         await send({"type": "http.response.body", "body": last, "more_body": False})
 

@@ -120,7 +120,8 @@ def test_an_echoed_completion_begins_with_its_prompt(client: OpenAI) -> None:
     assert choice.logprobs is not None
     assert choice.logprobs.tokens is not None
     assert choice.logprobs.token_logprobs is not None
-    assert choice.logprobs.token_logprobs[0] is None
+    values: list[float | None] = [*choice.logprobs.token_logprobs]
+    assert values[0] is None  # nothing comes before a prompt's first token
     assert answer.usage is not None
     assert len(choice.logprobs.tokens) == answer.usage.total_tokens
 

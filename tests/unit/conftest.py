@@ -30,13 +30,10 @@ def no_child_is_left() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_on_the_loop(
-    request: pytest.FixtureRequest, no_child_is_left: None
-) -> Iterator[None]:
+def nothing_is_left_on_the_loop(request: pytest.FixtureRequest, no_child_is_left: None) -> None:
     """Fails an asynchronous test that leaves a task or a socket."""
     if inspect.iscoroutinefunction(getattr(request, "function", None)):
         request.getfixturevalue(_clean_loop.__name__)
-    yield
 
 
 @pytest.fixture

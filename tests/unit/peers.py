@@ -1,16 +1,31 @@
-"""The other end of a connection, played by the test: it says what it is told and keeps all it hears."""
+"""Either end of a connection, played by the test: it keeps all that it hears."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 
 from deployments.directory import Replica
-from deployments.messages import PROTOCOL, Hello, Load, Step, Submit, ToEngine, ToRouter
+from deployments.link import EngineLink
+from deployments.messages import (
+    PROTOCOL,
+    Delta,
+    Hello,
+    Load,
+    Sampling,
+    Sequence,
+    Step,
+    Submit,
+    ToEngine,
+    ToRouter,
+)
+from deployments.stream import Stream
 from deployments.wire import Connection
-from tests.unit.fakes import FACTS, SECRET, until
+from tests.unit.fakes import FACTS, SECRET, FakeClock, until
+
+SAMPLING = Sampling(max_tokens=5)
 
 
 class Peer:
@@ -44,6 +59,15 @@ class Peer:
 
     def _on_lost(self, _: Connection[Any]) -> None:
         self.lost += 1
+
+
+def submit(*ids: int) -> Submit:
+    return Submit([Sequence(i, [1, 2], SAMPLING) for i in ids])
+
+
+def deltas(peer: Peer) -> list[list[Delta]]:
+    """The deltas a router has got, by message, without the beats."""
+    return [step.deltas for step in peer.of(Step) if step.deltas]
 
 
 @asynccontextmanager
@@ -131,3 +155,30 @@ async def scripted_engine(name: str = "scripted") -> AsyncIterator[ScriptedEngin
         yield engine
     finally:
         await engine.close()
+
+
+@asynccontextmanager
+async def linked(replica: Replica, now: Callable[[], float]) -> AsyncIterator[EngineLink]:
+    """A link to `replica`, connected or not."""
+    link = EngineLink(replica, "router", now)
+    try:
+        yield link
+    finally:
+        await link.close()
+
+
+@asynccontextmanager
+async def welcomed(
+    engine: ScriptedEngine, clock: FakeClock, load: Load | None = None
+) -> AsyncIterator[tuple[EngineLink, Peer]]:
+    """A link that `engine` has welcomed, and the engine's end of it."""
+    async with linked(engine.replica, clock) as link:
+        peer = await engine.welcome(load=load)
+        await until(lambda: link.beats or not link.load.progressing, "the beat is heard")
+        yield link, peer
+
+
+def start(link: EngineLink, count: int = 1) -> tuple[Stream, list[int]]:
+    """Submit `count` sequences of one request."""
+    stream = Stream(count, 1000)
+    return stream, [link.submit([1, 2], SAMPLING, stream, index) for index in range(count)]

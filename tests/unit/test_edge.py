@@ -36,8 +36,9 @@ def test_serve_finds_the_edge_by_its_path() -> None:
     module, _, name = edge.CALLBACK_PATH.partition(":")
     assert (module, name) == (edge.__name__, edge.middlewares.__name__)
     [middleware] = edge.middlewares()
+    front: object = middleware.cls
     assert isinstance(middleware, Middleware)
-    assert middleware.cls is edge.Edge
+    assert front is edge.Edge
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ async def test_a_header_that_would_steer_serve_goes_no_further(name: str) -> Non
 
 
 async def test_other_headers_go_through_as_they_are() -> None:
-    headers = {"authorization": "Bearer x", "x-request-timeout": "1", "x-my-id": "é"}
+    headers = {"authorization": "Bearer x", "x-request-timeout": "1", "x-my-id": "x"}
     told = (await get(headers)).json()
     assert headers.items() <= told.items()
 

@@ -9,6 +9,7 @@ from openai.types.shared import ErrorObject
 from starlette.types import Message
 
 from deployments.errors import BadRequest
+from tests.unit.fakes import until
 from tests.unit.http_fixtures import CHAT, COMPLETIONS, MODEL, chat, completion, say, site
 
 JSON = {"content-type": "application/json"}
@@ -66,8 +67,7 @@ async def test_what_one_sequence_is_refused_for_frees_the_others() -> None:
         response = await s.post(COMPLETIONS, completion([[8], [9]]))
         assert response.status_code == 400
         await s.submitted(1)
-        while s.engine.running:  # noqa: ASYNC110  the abort is on its way
-            await asyncio.sleep(0)
+        await until(lambda: not s.engine.running, "the other is aborted")
     assert len(s.engine.aborted) == 1
 
 
@@ -226,8 +226,7 @@ async def test_without_an_engine_a_request_is_a_503(stream: bool) -> None:
 async def test_while_the_only_engine_drains_a_request_is_a_503() -> None:
     async with site() as s:
         await s.serving.server.drain(0)
-        link = s.router.pools[MODEL].links[0]
-        while link.takes_work:  # noqa: ASYNC110  the engine's word is on its way
-            await asyncio.sleep(0)
+        [link] = s.router.pools[MODEL].links
+        await until(lambda: not link.takes_work, "the engine has said that it drains")
         response = await s.post(CHAT, chat())
     assert (response.status_code, error_in(response).code) == (503, "engine_unavailable")

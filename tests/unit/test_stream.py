@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from deployments.errors import BadRequest, EngineFailed
+from deployments.errors import BadRequest, EngineFailed, SluiceError
 from deployments.messages import Delta
-from deployments.stream import Stream, error_of
+from deployments.stream import Stream
 from tests.unit.fakes import until
 
 
@@ -223,22 +223,29 @@ class TestSlowReader:
         assert overflow.count == 1
 
 
-class TestErrorOfADelta:
-    @pytest.mark.parametrize("reason", [None, "stop", "length", "abort"])
-    def test_is_none_for_an_ordinary_one(self, reason: str | None) -> None:
-        assert error_of(delta("a", reason)) is None
+class TestADeltaThatIsAnError:
+    @staticmethod
+    async def ending(error: Delta) -> SluiceError:
+        """How a stream ends that gets some text and then `error`."""
+        stream = Stream(1, 100)
+        stream.push(0, delta("abc"))
+        stream.push(0, error)
+        assert shown(await stream.read()) == [(0, "abc")]
+        with pytest.raises(SluiceError) as raised:
+            await stream.read()
+        return raised.value
 
-    def test_is_the_clients_when_the_engine_says_so(self) -> None:
-        error = error_of(Delta(0, "", [], "error", error="too long", bad_request=True))
+    async def test_is_the_clients_when_the_engine_says_so(self) -> None:
+        error = await self.ending(Delta(0, "", [], "error", error="too long", bad_request=True))
         assert isinstance(error, BadRequest)
         assert error.message == "too long"
 
-    def test_is_the_engines_otherwise(self) -> None:
-        error = error_of(Delta(0, "", [], "error", error="out of memory"))
+    async def test_is_the_engines_otherwise(self) -> None:
+        error = await self.ending(Delta(0, "", [], "error", error="out of memory"))
         assert isinstance(error, EngineFailed)
         assert error.message == "out of memory"
 
-    def test_has_words_even_when_the_engine_has_none(self) -> None:
-        error = error_of(delta("", "error"))
+    async def test_has_words_even_when_the_engine_has_none(self) -> None:
+        error = await self.ending(delta("", "error"))
         assert isinstance(error, EngineFailed)
         assert error.message

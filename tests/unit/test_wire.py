@@ -20,7 +20,6 @@ from deployments.messages import (
     Step,
     Submit,
     ToEngine,
-    ToRouter,
 )
 from deployments.wire import Connection
 from tests.unit.fakes import until
@@ -115,7 +114,8 @@ class TestFrames:
         assert receiver.received == [Abort([1]), Abort([2])]
 
     def test_the_buffer_of_a_sent_message_is_not_used_again_for_the_next(self) -> None:
-        sender, kept = Peer(ToEngine), []
+        kept: list[bytes] = []
+        sender = Peer(ToEngine)
         transport = connected(sender)
         transport.write = kept.append  # type: ignore[assignment,method-assign]
         sender.send(Abort([1]), Abort([2, 3]))

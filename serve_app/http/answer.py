@@ -1,0 +1,125 @@
+"""What both endpoints do with a planned request: generate, and write the answer down."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import msgspec
+from starlette.responses import Response
+
+from deployments.messages import Delta
+from deployments.stream import Indexed
+from serve_app.http.generation import Sequences, Usage, collect, new_id
+from serve_app.http.protocol import GenerationRequest
+from serve_app.http.service import Service
+from serve_app.http.sse import EventStream
+
+_json = msgspec.json.Encoder().encode
+
+
+class Answer(ABC):
+    """Writes a request's deltas as events, or the sums of them as one whole answer.
+
+    Nearly every token is plain text and nothing else: its event is a prepared prefix, the
+    JSON-escaped text and a constant suffix. Everything rarer, and the first delta of each choice,
+    is built the ordinary way by the endpoint's own methods.
+    """
+
+    id_prefix: ClassVar[str]
+    object_name: ClassVar[str]
+    chunk_name: ClassVar[str]
+    text_start: ClassVar[bytes]
+    """What stands in a plain event between the choice's index and the text."""
+    text_end: ClassVar[bytes]
+
+    def __init__(self, request: GenerationRequest, prompts: Sequence[list[int]]) -> None:
+        self.request = request
+        self.usage = Usage(sum(map(len, prompts)), request.n)
+        self._head = {
+            "id": new_id(self.id_prefix),
+            "object": self.chunk_name if request.stream else self.object_name,
+            "created": int(time.time()),
+            "model": request.model,
+        }
+        count = len(prompts) * request.n
+        open_head = b"data: " + _json(self._head)[:-1]
+        self._prefixes = [
+            b'%s,"choices":[{"index":%d,%s' % (open_head, index, self.text_start)
+            for index in range(count)
+        ]
+        self._only_text = not request.return_token_ids and request.sample_logprobs is None
+        self._begun = [False] * count
+        self._plain = [False] * count
+
+    def encode(self, batch: Sequence[Indexed]) -> bytes:
+        """The events for these deltas; may be empty."""
+        events: list[bytes] = []
+        for index, delta in batch:
+            self.usage.add(index, delta)
+            if self._plain[index] and delta.finish_reason is None:
+                if delta.text:
+                    events += (self._prefixes[index], _json(delta.text), self.text_end)
+            else:
+                events.append(self._events(index, delta, first=not self._begun[index]))
+                self._begun[index] = True
+                self._plain[index] = self._only_text
+        return b"".join(events)
+
+    def end(self) -> bytes:
+        """The usage, when it was asked for."""
+        return self._event([], usage=self._usage()) if self.request.include_usage else b""
+
+    def whole(self, choices: Sequence[Delta]) -> bytes:
+        """The whole answer; each choice is the sum of its deltas."""
+        rendered = [self._choice(index, choice) for index, choice in enumerate(choices)]
+        return _json({**self._head, **self._extra(), "choices": rendered, "usage": self._usage()})
+
+    @abstractmethod
+    def _events(self, index: int, delta: Delta, *, first: bool) -> bytes:
+        """The events for one delta."""
+
+    @abstractmethod
+    def _choice(self, index: int, choice: Delta) -> dict[str, Any]:
+        """One choice of a whole answer."""
+
+    def _extra(self) -> dict[str, Any]:
+        """What a whole answer has beside its choices."""
+        return {}
+
+    def _usage(self) -> dict[str, Any]:
+        return self.usage.to_json()
+
+    def _says_something(self, delta: Delta) -> bool:
+        return bool(delta.text) or delta.finish_reason is not None or not self._only_text
+
+    def _event(self, choices: list[dict[str, Any]], **extra: Any) -> bytes:
+        return b"data: " + _json({**self._head, **extra, "choices": choices}) + b"\n\n"
+
+    def _rendered(
+        self, index: int, delta: Delta, content: dict[str, Any], logprobs: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """A choice, or a piece of one, around what is particular to the endpoint."""
+        rendered = {
+            "index": index,
+            **content,
+            "logprobs": logprobs,
+            "finish_reason": delta.finish_reason,
+        }
+        if delta.finish_reason is not None:
+            rendered["stop_reason"] = delta.stop_reason
+        if self.request.return_token_ids:
+            rendered["token_ids"] = delta.token_ids
+        return rendered
+
+
+async def respond(service: Service, sequences: Sequences, answer: Answer) -> Response:
+    """Generate `sequences` and give `answer`, whole or as a stream."""
+    model = answer.request.model
+    if answer.request.stream:
+        return EventStream(service, model, sequences, answer)
+    with service.router.generate(
+        model, sequences, buffer_limit=service.stream_buffer_chars
+    ) as stream:
+        choices = await collect(stream, len(sequences), answer.usage)
+    return Response(answer.whole(choices), media_type="application/json")

