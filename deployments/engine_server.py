@@ -23,12 +23,15 @@ from deployments.messages import (
     ToEngine,
 )
 from deployments.progress import Progress
-from deployments.wire import Connection
+from deployments.wire import MAX_FRAME_BYTES, Connection
 
 logger = logging.getLogger(__name__)
 
 BEAT_S = 0.5
 """How often a router hears from an idle engine, at the least."""
+HELLO_WITHIN_S = 10.0
+"""A connection that has not said hello for this long is cut."""
+_MAX_HELLO_BYTES = 4096  # nobody without the secret takes more of our memory
 _DRAIN_POLL_S = 0.05
 
 Router = Connection[ToEngine]
@@ -68,7 +71,8 @@ class EngineServer:
         self._secret = secret
         self._progress = progress or Progress()
         self._now = now
-        self._connections: set[Router] = set()
+        self._connections: dict[Router, float] = {}
+        """Everyone who is connected, and since when."""
         self._inboxes: dict[Router, Inbox] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._quiet: set[Router] = set()
@@ -78,7 +82,7 @@ class EngineServer:
     async def listen(self, host: str) -> int:
         """Listen on a free port of `host`; returns the port."""
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(ToEngine, self._on_message, self._on_lost, self._connections.add),
+            lambda: Connection(ToEngine, self._on_message, self._on_lost, self._on_made),
             host,
             0,
         )
@@ -148,6 +152,10 @@ class EngineServer:
         if not task.cancelled() and (exc := task.exception()) is not None:
             logger.error("A task of the engine server failed", exc_info=exc)
 
+    def _on_made(self, router: Router) -> None:
+        self._connections[router] = self._now()
+        router.max_frame_bytes = _MAX_HELLO_BYTES
+
     def _on_message(self, router: Router, message: ToEngine) -> None:
         inbox = self._inboxes.get(router)
         if inbox is None:
@@ -166,12 +174,13 @@ class EngineServer:
         if message.protocol != PROTOCOL:
             router.send(Refusal(f"this engine speaks protocol {PROTOCOL}, not {message.protocol}"))
             return router.close()
+        router.max_frame_bytes = MAX_FRAME_BYTES
         inbox = self._inboxes[router] = asyncio.Queue()
         self._spawn(self._work_through(router, inbox))
         return self._send_beat([router])
 
     def _on_lost(self, router: Router) -> None:
-        self._connections.discard(router)
+        self._connections.pop(router, None)
         inbox = self._inboxes.pop(router, None)
         self._quiet.discard(router)
         if inbox is not None:
@@ -217,9 +226,16 @@ class EngineServer:
         while True:
             self._send_beat(self._quiet)
             self._quiet = set(self._inboxes)
+            self._cut_strangers()
             if self._progress.canary_is_due(self._now(), self._engine.last_progress):
                 self._spawn(self._send_canary())
             await asyncio.sleep(BEAT_S)
+
+    def _cut_strangers(self) -> None:
+        latest = self._now() - HELLO_WITHIN_S
+        for connection, since in self._connections.items():
+            if since < latest and connection not in self._inboxes:
+                connection.abort()
 
     def _send_beat(self, routers: Iterable[Router]) -> None:
         beat = Step([], self.load())

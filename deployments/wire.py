@@ -42,6 +42,8 @@ class Connection(asyncio.Protocol, Generic[T]):
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_made = on_made
+        self.max_frame_bytes = MAX_FRAME_BYTES
+        """A longer frame ends the connection."""
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._outgoing = bytearray()
@@ -64,7 +66,7 @@ class Connection(asyncio.Protocol, Generic[T]):
         start, end = 0, len(received)
         while end - start >= 4:
             length = int.from_bytes(received[start : start + 4], "little")
-            if length > MAX_FRAME_BYTES:
+            if length > self.max_frame_bytes:
                 logger.error("A frame of %d bytes has come; the connection is cut.", length)
                 return self.abort()
             stop = start + 4 + length

@@ -1,6 +1,7 @@
 """From a configuration to a Ray Serve application: the composition root."""
 
 import importlib.metadata
+import os
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,10 @@ def engine_options(model: ModelConfig, on_cpu: bool, engines: int) -> dict[str, 
     """
     world_size = engine_args.world_size(model.engine_args)
     actor: dict[str, Any] = {"num_cpus": model.num_cpus}
-    environment = {"VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
+    environment = {
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+        "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "WARNING"),
+    }
     options: dict[str, Any] = {}
     if on_cpu:
         threads = model.cpu_threads or engine_args.machine_threads(engines)

@@ -153,7 +153,12 @@ class Settings(BaseSettings):
     )
 
     models: Annotated[list[ModelConfig], Field(min_length=1)] = [
-        ModelConfig(name="sluice-small", source="embedded:sluice-small")
+        # Compiling would double the time of a first start and gain a model of this size little.
+        ModelConfig(
+            name="sluice-small",
+            source="embedded:sluice-small",
+            engine_args={"enforce_eager": True},
+        )
     ]
     router: RouterConfig = RouterConfig()
     http: HttpConfig = HttpConfig()

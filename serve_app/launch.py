@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,13 +61,32 @@ def main(argv: Sequence[str]) -> None:
     except ModuleNotFoundError as exc:
         sys.exit(f"sluice: {exc}")
     reaper = Reaper()  # before Ray starts: even a kill -9 of this process leaves nothing behind
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    _raise_at_signals()
     try:
-        _serve(settings, stop)
+        _serve(settings)
+    except KeyboardInterrupt:
+        pass  # _serve has shut everything down
     finally:
         reaper.sweep()
+
+
+def _raise_at_signals() -> None:
+    """The first SIGINT or SIGTERM ends the server in order, at whatever point; the second at once.
+
+    However this process ends, the reaper sees to its children.
+    """
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def at_once(number: int, _: object) -> None:
+        os._exit(128 + number)
+
+    def in_order(*_: object) -> None:
+        for number in signals:
+            signal.signal(number, at_once)
+        raise KeyboardInterrupt
+
+    for number in signals:
+        signal.signal(number, in_order)
 
 
 def _check_port(http: HttpConfig) -> None:
@@ -111,7 +129,7 @@ def _parse(argv: Sequence[str]) -> tuple[dict[str, Any], bool]:
     return options, known.proxy == "haproxy"
 
 
-def _serve(settings: Settings, stop: threading.Event) -> None:
+def _serve(settings: Settings) -> None:
     import ray
     from ray import serve
     from ray.serve.config import HTTPOptions
@@ -119,6 +137,7 @@ def _serve(settings: Settings, stop: threading.Event) -> None:
     from serve_app.application import application
 
     http = settings.http
+    _say(f"Sluice starts {_names(settings)}; Ctrl-C ends it.")
     ray.init(
         num_cpus=_logical_cpus(settings),
         include_dashboard=False,
@@ -138,10 +157,11 @@ def _serve(settings: Settings, stop: threading.Event) -> None:
             serve.run(application(settings), blocking=False, name=APPLICATION)
         except RuntimeError as exc:
             sys.exit(f"sluice: {_why_not_deployed(exc)}")
-        print(f"Sluice serves {_names(settings)} at http://{http.host}:{http.port}/v1", flush=True)  # noqa: T201
-        stop.wait()
+        _say(f"Sluice serves {_names(settings)} at http://{http.host}:{http.port}/v1")
+        while True:
+            signal.pause()
     finally:
-        print("Sluice stops.", flush=True)  # noqa: T201
+        _say("Sluice stops.")
         serve.shutdown()
         ray.shutdown()
 
@@ -155,6 +175,10 @@ def _why_not_deployed(exc: RuntimeError) -> str:
         if causes:
             return f"{name} did not start: {causes[-1]}"
     return str(exc).splitlines()[0]
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201  what a user at a terminal waits for
 
 
 def _names(settings: Settings) -> str:

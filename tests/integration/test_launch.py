@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support import models
-from tests.support.server import ROOT, Server, start
+from tests.support.server import ROOT, Server, eventually, start
 
 CONFIG: dict[str, Any] = {"models": models.CONFIG["models"][:1]}
 
@@ -41,6 +41,16 @@ def test_ctrl_c_ends_the_server_and_all_its_processes(own_server: Server) -> Non
     assert own_server.processes()
     own_server.stop(signal.SIGINT)
     assert own_server.process.returncode == 0
+
+
+def test_ctrl_c_while_it_starts_ends_it_too() -> None:
+    starting = start(CONFIG)
+    try:
+        eventually(lambda: "Started Serve" in starting.tail(), 60, "the start is under way")
+        starting.stop(signal.SIGINT)
+        assert starting.process.returncode == 0
+    finally:
+        starting.kill()
 
 
 def test_a_killed_launcher_leaves_no_process_either(own_server: Server) -> None:

@@ -32,7 +32,7 @@ class Started:
         self.prepared: dict[str, bool] = {}
         self.swept = 0
 
-    def serve(self, settings: Settings, _: object) -> None:
+    def serve(self, settings: Settings) -> None:
         self.settings = settings
 
     def prepare(self, **how: bool) -> None:
