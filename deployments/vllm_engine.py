@@ -215,10 +215,14 @@ class VllmEngine:
         except (VLLMClientError, ValueError, TypeError) as exc:
             raise BadRequest(str(exc)) from exc
         request.external_req_id = request_id
-        running = _Running(owner, sequence, request, self._tokenizer)
-        self._sequences[request_id] = running
+        self._sequences[request_id] = _Running(owner, sequence, request, self._tokenizer)
         self._names[owner, sequence.id] = request_id
-        await self._llm.engine_core.add_request_async(request)
+        try:
+            await self._llm.engine_core.add_request_async(request)
+        except BaseException:
+            self._sequences.pop(request_id, None)
+            self._names.pop((owner, sequence.id), None)
+            raise
 
     async def abort(self, owner: Hashable, ids: list[int]) -> None:
         """Free these sequences at once; they yield nothing more. Unknown ids are passed over."""

@@ -16,6 +16,8 @@ import msgspec
 logger = logging.getLogger("ray.serve")
 
 MAX_FRAME_BYTES = 256 * 1024 * 1024
+VANISHED_AFTER_MS = 30_000
+"""How long what was sent may stay unacknowledged before the connection counts as lost."""
 MAX_UNSENT_BYTES = 64 * 1024 * 1024
 """A peer that is this far behind is cut off, so that it cannot take the replica's memory. The
 largest message sent to it is not counted: one alone may be larger and means nothing."""
@@ -53,6 +55,8 @@ class Connection(asyncio.Protocol, Generic[T]):
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # a host that vanished says no goodbye
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED_AFTER_MS)
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one only by behaviour
         self._on_made(self)
 

@@ -42,3 +42,7 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return create_app(self._service)
+
+    async def __del__(self) -> None:
+        if hasattr(self, "_service"):
+            await self._service.router.close()
