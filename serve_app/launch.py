@@ -139,6 +139,7 @@ def _serve(settings: Settings) -> None:
     http = settings.http
     _say(f"Sluice starts {_names(settings)}; Ctrl-C ends it.")
     ray.init(
+        address="local",  # never somebody else's cluster; Serve's own command line is for those
         num_cpus=_logical_cpus(settings),
         include_dashboard=False,
         log_to_driver=True,

@@ -4,9 +4,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support import models
 from tests.support.server import ROOT, Server, eventually, start
@@ -97,20 +99,12 @@ def test_an_engine_that_cannot_start_is_reported_and_leaves_nothing() -> None:
 
 
 @pytest.fixture(scope="module")
-def served_by_serve() -> Iterator[Server]:
-    """`serve run serve_app:build`, which stands behind Serve's own proxy on its own port."""
-    import yaml
-
-    file = ROOT / "build" / "test-serve-run.yaml"
-    file.parent.mkdir(exist_ok=True)
+def served_by_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`serve run serve_app:build`, behind Serve's own proxy, on the one port that it opens."""
+    file = tmp_path_factory.mktemp("serve-run") / "config.yaml"
     file.write_text(yaml.safe_dump(CONFIG))
-    command = [
-        str(ROOT / ".venv" / "bin" / "serve"),
-        "run",
-        "serve_app:build",
-        f"config={file}",
-    ]
-    running = Server(command, 8000, {})
+    program = str(Path(sys.executable).with_name("serve"))
+    running = Server([program, "run", "serve_app:build", f"config={file}"], 8000, {})
     try:
         running.wait_until_ready()
         yield running
