@@ -289,26 +289,7 @@ class VllmEngine:
 
 
 def _sampling_params(sampling: Sampling) -> SamplingParams:
-    return SamplingParams(
-        max_tokens=sampling.max_tokens,
-        min_tokens=sampling.min_tokens,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k,
-        min_p=sampling.min_p,
-        presence_penalty=sampling.presence_penalty,
-        frequency_penalty=sampling.frequency_penalty,
-        repetition_penalty=sampling.repetition_penalty,
-        seed=sampling.seed,
-        stop=list(sampling.stop),
-        stop_token_ids=list(sampling.stop_token_ids),
-        ignore_eos=sampling.ignore_eos,
-        logprobs=sampling.logprobs,
-        prompt_logprobs=sampling.prompt_logprobs,
-        logit_bias=sampling.logit_bias,
-        skip_special_tokens=sampling.skip_special_tokens,
-        spaces_between_special_tokens=sampling.spaces_between_special_tokens,
-        include_stop_str_in_output=sampling.include_stop_str_in_output,
-        output_kind=RequestOutputKind.DELTA,
-        skip_clone=True,  # nobody else holds it
-    )
+    fields = msgspec.structs.asdict(sampling)  # they have vLLM's names
+    fields["stop"], fields["stop_token_ids"] = list(sampling.stop), list(sampling.stop_token_ids)
+    # Nobody else holds it, so vLLM need not copy it.
+    return SamplingParams(**fields, output_kind=RequestOutputKind.DELTA, skip_clone=True)
