@@ -1,4 +1,4 @@
-"""No unit test leaves anything behind: no task, no socket, no child process."""
+"""Shared fixtures; and no unit test leaves a task, a socket or a child process behind."""
 
 import asyncio
 import inspect
@@ -9,8 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deployments import engine_server
 from tests.unit import loops
-from tests.unit.fakes import until
+from tests.unit.fakes import FakeClock, Serving, serving, until
+from tests.unit.peers import ScriptedEngine, scripted_engine
 
 
 def pytest_asyncio_loop_factories(
@@ -63,3 +65,29 @@ def _count_sockets() -> int:
 
 def _children() -> set[int]:
     return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still until a test moves it."""
+    return FakeClock()
+
+
+@pytest.fixture
+async def served(clock: FakeClock) -> AsyncIterator[Serving]:
+    """A real engine replica's end over a fake engine."""
+    async with serving(now=clock) as served:
+        yield served
+
+
+@pytest.fixture
+def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beats a hundred times as often."""
+    monkeypatch.setattr(engine_server, "BEAT_S", 0.005)
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[ScriptedEngine]:
+    """The engine's end of a connection, played by the test."""
+    async with scripted_engine() as engine:
+        yield engine

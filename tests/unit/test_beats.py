@@ -1,7 +1,6 @@
 """What an engine replica says of itself: its beat, and whether it makes progress."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,22 +10,6 @@ from deployments.progress import Progress
 from tests.unit.fakes import FakeClock, Serving, serving, until
 from tests.unit.loops import on_both_loops
 from tests.unit.peers import deltas, router_at, submit
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-async def served(clock: FakeClock) -> AsyncIterator[Serving]:
-    async with serving(now=clock) as served:
-        yield served
-
-
-@pytest.fixture
-def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BEAT_S", 0.005)
 
 
 class TestBeats:

@@ -1,7 +1,6 @@
 """The end of an engine replica: it drains, and then it closes."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
@@ -15,17 +14,6 @@ from tests.unit.peers import Peer, deltas, router_at, submit
 @pytest.fixture(autouse=True)
 def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_DRAIN_POLL_S", 0.001)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-async def served(clock: FakeClock) -> AsyncIterator[Serving]:
-    async with serving(now=clock) as served:
-        yield served
 
 
 class Draining:

@@ -1,7 +1,5 @@
 """An engine replica's end: who is let in, what reaches the engine, what routers hear, and when."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from deployments import engine_server as module
@@ -16,25 +14,9 @@ from deployments.messages import (
     Step,
     Submit,
 )
-from tests.unit.fakes import FakeClock, Serving, serving, until
+from tests.unit.fakes import FakeClock, Serving, until
 from tests.unit.loops import on_both_loops
 from tests.unit.peers import deltas, router_at, submit
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-async def served(clock: FakeClock) -> AsyncIterator[Serving]:
-    async with serving(now=clock) as served:
-        yield served
-
-
-@pytest.fixture
-def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BEAT_S", 0.005)
 
 
 class TestHello:

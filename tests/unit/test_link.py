@@ -1,9 +1,5 @@
 """A router's end of a connection to an engine: what it sends, and what it makes of the answers."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from deployments.link import BEAT_TIMEOUT_S
 from deployments.messages import PROTOCOL, Abort, Delta, Hello, Load, Step, Submit
 from deployments.stream import Stream
@@ -13,21 +9,9 @@ from tests.unit.peers import (
     SAMPLING,
     ScriptedEngine,
     linked,
-    scripted_engine,
     start,
     welcomed,
 )
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[ScriptedEngine]:
-    async with scripted_engine() as engine:
-        yield engine
 
 
 class TestSending:

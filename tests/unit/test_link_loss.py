@@ -1,7 +1,6 @@
 """A router's end of a connection to an engine: how it is lost, refused, mended and closed."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -18,7 +17,6 @@ from tests.unit.peers import (
     SAMPLING,
     ScriptedEngine,
     linked,
-    scripted_engine,
     start,
     welcomed,
 )
@@ -28,17 +26,6 @@ from tests.unit.peers import (
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_FIRST_RETRY_S", 0.002)
     monkeypatch.setattr(module, "_LAST_RETRY_S", 0.002)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[ScriptedEngine]:
-    async with scripted_engine() as engine:
-        yield engine
 
 
 async def lost(stream: Stream) -> None:

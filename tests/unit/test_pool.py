@@ -24,11 +24,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 async def engines(clock: FakeClock) -> AsyncIterator[EnginePool]:
     engines = EnginePool("router", clock)
     yield engines
