@@ -10,6 +10,7 @@ import ray
 
 from deployments import default_model
 from deployments.engine_server import EngineServer
+from deployments.progress import Progress
 from deployments.reaper import Reaper
 
 logger = logging.getLogger("ray.serve")
@@ -27,9 +28,10 @@ class EngineReplica:
 
     # Serve awaits a constructor that is a coroutine.
     async def __init__(  # type: ignore[misc]
-        self, engine_args: dict[str, Any], *, drain_timeout_s: float
+        self, engine_args: dict[str, Any], *, drain_timeout_s: float, stall_timeout_s: float
     ) -> None:
         self._drain_timeout_s = drain_timeout_s
+        self._progress = Progress(stall_s=stall_timeout_s)
         self._reaper = Reaper()
         try:
             await self._start(engine_args)
@@ -47,7 +49,7 @@ class EngineReplica:
         except Exception as exc:
             raise EngineDidNotStartError(" ".join(str(exc).split())) from exc
         secret = secrets.token_hex(16)
-        self._server = EngineServer(self._engine, secret)
+        self._server = EngineServer(self._engine, secret, progress=self._progress)
         await self._engine.start(self._server.on_step, self._die)
         host = ray.util.get_node_ip_address()
         port = await self._server.listen(host)

@@ -70,7 +70,7 @@ def _engine(model: ModelConfig, number: int, on_cpu: bool, engines: int) -> Appl
     options = engine_options(model, on_cpu, engines)
     return serve.deployment(
         EngineReplica, name=f"engine-{number}-{slug(model.name)}", **options
-    ).bind(args, drain_timeout_s=model.drain_timeout_s)
+    ).bind(args, drain_timeout_s=model.drain_timeout_s, stall_timeout_s=model.stall_timeout_s)
 
 
 def slug(name: str) -> str:

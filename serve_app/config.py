@@ -27,6 +27,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    PositiveFloat,
     PositiveInt,
     ValidationError,
     field_validator,
@@ -75,6 +76,9 @@ class ModelConfig(_Section):
     """OpenMP threads of a CPU engine; default: this machine's cores shared by its engines."""
     drain_timeout_s: NonNegativeFloat = 60
     """How long a replica that is stopped may finish what it has."""
+    stall_timeout_s: PositiveFloat = 8
+    """How late an engine's answer may be before its replica is unready and Serve replaces it; one
+    engine step, such as a long prefill on a CPU, must fit."""
 
     @field_validator("source")
     @classmethod

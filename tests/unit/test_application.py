@@ -133,7 +133,9 @@ class TestAnApplication:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(application, "is_cpu_build", lambda: True)
-        one = model(revision="main", engine_args={"max_model_len": 64}, drain_timeout_s=7)
+        one = model(
+            revision="main", engine_args={"max_model_len": 64}, drain_timeout_s=7, stall_timeout_s=9
+        )
         two = model(name="b", source="embedded:sluice-small")
         settings = Settings.model_validate(
             {"models": [one, two], "router": {"num_replicas": 2, "num_cpus": 0.25}}
@@ -150,7 +152,7 @@ class TestAnApplication:
         [args] = first.init_args
         expected = {"model": "org/a", "revision": "main", "max_model_len": 64}
         assert expected.items() <= args.items()
-        assert first.init_kwargs == {"drain_timeout_s": 7}
+        assert first.init_kwargs == {"drain_timeout_s": 7, "stall_timeout_s": 9}
 
     def test_on_cpu_chooses_what_the_user_has_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(application, "is_cpu_build", lambda: True)
