@@ -31,15 +31,14 @@ class EngineReplica:
         self, engine_args: dict[str, Any], *, drain_timeout_s: float, stall_timeout_s: float
     ) -> None:
         self._drain_timeout_s = drain_timeout_s
-        self._progress = Progress(stall_s=stall_timeout_s)
         self._reaper = Reaper()
         try:
-            await self._start(engine_args)
+            await self._start(engine_args, Progress(stall_s=stall_timeout_s))
         except BaseException:
             self._reaper.sweep()
             raise
 
-    async def _start(self, engine_args: dict[str, Any]) -> None:
+    async def _start(self, engine_args: dict[str, Any], progress: Progress) -> None:
         # Imported here: a replica needs vLLM, those who only name this class do not.
         from deployments.vllm_engine import VllmEngine
 
@@ -49,7 +48,7 @@ class EngineReplica:
         except Exception as exc:
             raise EngineDidNotStartError(" ".join(str(exc).split())) from exc
         secret = secrets.token_hex(16)
-        self._server = EngineServer(self._engine, secret, progress=self._progress)
+        self._server = EngineServer(self._engine, secret, progress=progress)
         await self._engine.start(self._server.on_step, self._die)
         host = ray.util.get_node_ip_address()
         port = await self._server.listen(host)
