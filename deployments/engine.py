@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import ray
 
-from deployments import default_model
+from deployments import default_model, engine_args
 from deployments.engine_server import EngineServer
 from deployments.progress import Progress
 from deployments.reaper import Reaper
@@ -28,23 +28,35 @@ class EngineReplica:
 
     # Serve awaits a constructor that is a coroutine.
     async def __init__(  # type: ignore[misc]
-        self, engine_args: dict[str, Any], *, drain_timeout_s: float, stall_timeout_s: float
+        self,
+        args: dict[str, Any],
+        *,
+        drain_timeout_s: float,
+        stall_timeout_s: float,
+        cpu_threads: int | None,
     ) -> None:
+        """`args` are vLLM's engine arguments; a CPU engine may use up to `cpu_threads`, unless it
+        is None and the environment says how many it uses."""
         self._drain_timeout_s = drain_timeout_s
         self._reaper = Reaper()
         try:
-            await self._start(engine_args, Progress(stall_s=stall_timeout_s))
+            await self._start(args, Progress(stall_s=stall_timeout_s), cpu_threads)
         except BaseException:
             self._reaper.sweep()
             raise
 
-    async def _start(self, engine_args: dict[str, Any], progress: Progress) -> None:
+    async def _start(
+        self, args: dict[str, Any], progress: Progress, cpu_threads: int | None
+    ) -> None:
         # Imported here: a replica needs vLLM, those who only name this class do not.
         from deployments.vllm_engine import VllmEngine
 
-        model = default_model.locate(engine_args["model"])
+        model = default_model.locate(args["model"])
+        if cpu_threads is not None:  # the engine core inherits it
+            threads = engine_args.useful_threads(model, cpu_threads)
+            os.environ.update(engine_args.cpu_environment(threads))
         try:
-            self._engine = VllmEngine({**engine_args, "model": model})
+            self._engine = VllmEngine({**args, "model": model})
         except Exception as exc:
             raise EngineDidNotStartError(" ".join(str(exc).split())) from exc
         secret = secrets.token_hex(16)

@@ -18,6 +18,8 @@ UNIPROC_EXECUTOR = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 into "mp": a worker process, beside which the engine core spins on a core that the worker's OpenMP
 threads need (measured in docs/architecture.md)."""
 DEFAULT_CPU_KV_CACHE_BYTES = 1 << 30
+SMALL_MODEL_BYTES = 32 << 20
+"""Weights below this get one OpenMP thread (docs/architecture.md has the measurement)."""
 
 _KV_SIZE_ARGS = {"kv_cache_memory_bytes", "gpu_memory_utilization", "num_gpu_blocks_override"}
 
@@ -63,6 +65,17 @@ def cpu_environment(threads: int) -> dict[str, str]:
     one machine would all bind to the same ones.
     """
     return {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+
+
+def useful_threads(model: str, available: int) -> int:
+    """How many of `available` OpenMP threads the CPU engine of `model` should use.
+
+    A model whose weights are a few megabytes gains little from a second thread, and pays for it at
+    the end of every operator whenever a serving process has taken that thread's core. `model` is a
+    directory; of what is not (a hub's id) the size is unknown, and all are used.
+    """
+    weights = sum(file.stat().st_size for file in Path(model).glob("*.safetensors"))
+    return 1 if 0 < weights < SMALL_MODEL_BYTES else available
 
 
 def machine_threads(engines: int) -> int:

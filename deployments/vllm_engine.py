@@ -31,6 +31,8 @@ from deployments.messages import Delta, Load, Logprob, Sampling, Sequence
 Batches = dict[Hashable, list[Delta]]
 """The deltas of one step by the owner that submitted their sequences."""
 
+_USAGE = UsageContext.OPENAI_API_SERVER
+"""vLLM sizes batches by it: a server's are larger than those of an engine of unknown use."""
 _STEP_TIME_WEIGHT = 0.1  # of the newest step in the moving average
 
 
@@ -155,7 +157,7 @@ class VllmEngine:
     """
 
     def __init__(self, engine_args: Mapping[str, Any]) -> None:
-        config = AsyncEngineArgs(**engine_args).create_engine_config(UsageContext.ENGINE_CONTEXT)
+        config = AsyncEngineArgs(**engine_args).create_engine_config(_USAGE)
         self._llm = _StepLLM(
             vllm_config=config,
             executor_class=Executor.get_class(config),

@@ -70,7 +70,19 @@ def _engine(model: ModelConfig, number: int, on_cpu: bool, engines: int) -> Appl
     options = engine_options(model, on_cpu, engines)
     return serve.deployment(
         EngineReplica, name=f"engine-{number}-{slug(model.name)}", **options
-    ).bind(args, drain_timeout_s=model.drain_timeout_s, stall_timeout_s=model.stall_timeout_s)
+    ).bind(
+        args,
+        drain_timeout_s=model.drain_timeout_s,
+        stall_timeout_s=model.stall_timeout_s,
+        cpu_threads=_threads_to_choose_from(model, on_cpu, engines),
+    )
+
+
+def _threads_to_choose_from(model: ModelConfig, on_cpu: bool, engines: int) -> int | None:
+    """What a CPU engine may choose from; None when the user has chosen, or it has a GPU."""
+    if not on_cpu or model.cpu_threads is not None:
+        return None
+    return engine_args.machine_threads(engines)
 
 
 def slug(name: str) -> str:
@@ -92,6 +104,7 @@ def engine_options(model: ModelConfig, on_cpu: bool, engines: int) -> dict[str, 
     }
     options: dict[str, Any] = {}
     if on_cpu:
+        # Replaced by the replica's own choice where the user made none.
         threads = model.cpu_threads or engine_args.machine_threads(engines)
         environment |= engine_args.cpu_environment(threads)
         actor["num_cpus"] = model.num_cpus * world_size

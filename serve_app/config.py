@@ -73,7 +73,8 @@ class ModelConfig(_Section):
     num_gpus: NonNegativeFloat | None = None
     """GPUs for each replica; default: tensor_parallel_size x pipeline_parallel_size, 0 on CPU."""
     cpu_threads: PositiveInt | None = None
-    """OpenMP threads of a CPU engine; default: this machine's cores shared by its engines."""
+    """OpenMP threads of a CPU engine; default: this machine's cores shared by its engines, but one
+    for a model of a few megabytes."""
     drain_timeout_s: NonNegativeFloat = 60
     """How long a replica that is stopped may finish what it has."""
     stall_timeout_s: PositiveFloat = 8

@@ -15,6 +15,9 @@ _ALWAYS = {
     # An inference server is what its machine is for; Ray's workers would yield to everything.
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # The controller looks around this often. At 0.1 s, as Serve has it, it and the GCS cost 3.3 %
+    # of a core for nothing, at 0.4 s 1.8 %; what it decides takes seconds anyway.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.4",
     # How long a router replica that stops stays reachable, for proxies to hear of it. Serve's 30 s
     # are for load balancers outside; HAProxy is told at once and tries another replica.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",

@@ -55,6 +55,18 @@ class TestAnEngineOnCpu:
         assert environment_of(on_cpu())["OMP_NUM_THREADS"] == whole
 
 
+class TestThreadsToChooseFrom:
+    def test_are_the_machines(self) -> None:
+        threads = application._threads_to_choose_from(model(), True, 1)
+        assert threads == engine_args.machine_threads(1)
+
+    def test_are_none_when_the_user_has_chosen(self) -> None:
+        assert application._threads_to_choose_from(model(cpu_threads=2), True, 1) is None
+
+    def test_are_none_on_a_gpu(self) -> None:
+        assert application._threads_to_choose_from(model(), False, 1) is None
+
+
 class TestAnEngineOnGpu:
     def test_reserves_one(self) -> None:
         engine = on_gpu()
@@ -134,7 +146,11 @@ class TestAnApplication:
     ) -> None:
         monkeypatch.setattr(application, "is_cpu_build", lambda: True)
         one = model(
-            revision="main", engine_args={"max_model_len": 64}, drain_timeout_s=7, stall_timeout_s=9
+            revision="main",
+            engine_args={"max_model_len": 64},
+            drain_timeout_s=7,
+            stall_timeout_s=9,
+            cpu_threads=2,
         )
         two = model(name="b", source="embedded:sluice-small")
         settings = Settings.model_validate(
@@ -152,7 +168,8 @@ class TestAnApplication:
         [args] = first.init_args
         expected = {"model": "org/a", "revision": "main", "max_model_len": 64}
         assert expected.items() <= args.items()
-        assert first.init_kwargs == {"drain_timeout_s": 7, "stall_timeout_s": 9}
+        limits = {"drain_timeout_s": 7, "stall_timeout_s": 9, "cpu_threads": None}
+        assert first.init_kwargs == limits
 
     def test_on_cpu_chooses_what_the_user_has_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(application, "is_cpu_build", lambda: True)

@@ -94,3 +94,21 @@ class TestThreads:
     ) -> None:
         monkeypatch.setattr(os, "cpu_count", lambda: 8)
         assert engine_args.machine_threads(engines) == threads
+
+
+class TestUsefulThreads:
+    def model(self, directory: Path, size: int) -> str:
+        with (directory / "model.safetensors").open("wb") as file:
+            file.truncate(size)
+        return str(directory)
+
+    def test_are_all_for_a_model_of_some_size(self, tmp_path: Path) -> None:
+        model = self.model(tmp_path, engine_args.SMALL_MODEL_BYTES)
+        assert engine_args.useful_threads(model, 8) == 8
+
+    def test_are_one_for_a_model_of_a_few_megabytes(self, tmp_path: Path) -> None:
+        model = self.model(tmp_path, engine_args.SMALL_MODEL_BYTES - 1)
+        assert engine_args.useful_threads(model, 8) == 1
+
+    def test_are_all_for_a_model_of_unknown_size(self) -> None:
+        assert engine_args.useful_threads("somebody/something", 8) == 8
