@@ -13,8 +13,9 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import uvloop
@@ -84,64 +85,83 @@ class LoadResult:
         return cls(**fields)
 
 
-class _Tally:
+class Tally:
+    """Sums up what came of the requests of one load."""
+
     def __init__(self, load: Load) -> None:
         self._load = load
-        self.errors: Counter[str] = Counter()
-        self.answered = self.tokens = self.events = self.arrivals = 0
-        self.ttft: list[float] = []
-        self.itl: list[float] = []
-        self.e2e: list[float] = []
+        self._errors: Counter[str] = Counter()
+        self._answered = self._tokens = self._events = self._arrivals = 0
+        self._ttft: list[float] = []
+        self._itl: list[float] = []
+        self._e2e: list[float] = []
 
-    def add(self, answer: Answer) -> None:
-        body = b"".join(answer.pieces)
-        if answer.status != 200:
-            self.errors[f"{answer.status} {body[:200].decode(errors='replace')}"] += 1
+    def fail(self, why: str) -> None:
+        """A request came to nothing."""
+        self._errors[why] += 1
+
+    def add(
+        self, tokens: int, events: int, sent_at: float, done_at: float, arrivals: Sequence[float]
+    ) -> None:
+        """A request was answered: with how much, in how many pieces, and when they came."""
+        if tokens != self._load.output_len:
+            self.fail(f"{tokens} tokens, not {self._load.output_len}")
             return
-        completion = (read_stream if self._load.stream else read_whole)(body)
-        error = completion.error
-        if error is None and completion.output_tokens != self._load.output_len:
-            error = f"{completion.output_tokens} tokens, not {self._load.output_len}"
-        if error is not None:
-            self.errors[error] += 1
-            return
-        self.answered += 1
-        self.tokens += completion.output_tokens
-        self.e2e.append(answer.done_at - answer.sent_at)
+        self._answered += 1
+        self._tokens += tokens
+        self._e2e.append(done_at - sent_at)
         if self._load.stream:
-            arrivals = answer.arrivals_until(completion.tokens_end)
-            self.events += completion.events
-            self.arrivals += len(arrivals)
-            self.ttft += [first - answer.sent_at for first in arrivals[:1]]
-            self.itl += [later - sooner for sooner, later in itertools.pairwise(arrivals)]
+            self._events += events
+            self._arrivals += len(arrivals)
+            self._ttft += [first - sent_at for first in arrivals[:1]]
+            self._itl += [later - sooner for sooner, later in itertools.pairwise(arrivals)]
 
     def result(self, seconds: float, cpu_s: float) -> LoadResult:
+        """The figures, `seconds` of wall time and `cpu_s` of the client's CPU after the start."""
         # Nobody reported those that the time limit left unsent.
-        missing = self._load.num_requests - self.answered - self.errors.total()
+        missing = self._load.num_requests - self._answered - self._errors.total()
         if missing:
-            self.errors["not answered within the time limit"] += missing
+            self._errors["not answered within the time limit"] += missing
         return LoadResult(
-            requests=self.answered,
-            errors=dict(self.errors),
-            output_tokens=self.tokens,
-            events=self.events,
-            arrivals=self.arrivals,
+            requests=self._answered,
+            errors=dict(self._errors),
+            output_tokens=self._tokens,
+            events=self._events,
+            arrivals=self._arrivals,
             seconds=seconds,
-            output_tok_s=self.tokens / seconds,
-            req_s=self.answered / seconds,
-            ttft_ms=Percentiles.of(self.ttft, 1e3),
-            itl_ms=Percentiles.of(self.itl, 1e3),
-            e2e_ms=Percentiles.of(self.e2e, 1e3),
+            output_tok_s=self._tokens / seconds,
+            req_s=self._answered / seconds,
+            ttft_ms=Percentiles.of(self._ttft, 1e3),
+            itl_ms=Percentiles.of(self._itl, 1e3),
+            e2e_ms=Percentiles.of(self._e2e, 1e3),
             client_cpu_s=cpu_s,
             client_cpu_share=cpu_s / seconds,
         )
 
 
+async def closed_loop(load: Load, user: Callable[[Tally], Coroutine[Any, Any, None]]) -> LoadResult:
+    """As many users as the load has, until each has ended or the load's time has."""
+    tally = Tally(load)
+    cpu, began = time.process_time(), time.perf_counter()
+    users = [user(tally) for _ in range(min(load.concurrency, load.num_requests))]
+    try:
+        async with asyncio.timeout(load.timeout_s):
+            await asyncio.gather(*users)
+    except TimeoutError:
+        pass  # what is missing shows in the result
+    return tally.result(time.perf_counter() - began, time.process_time() - cpu)
+
+
+def prompts(load: Load) -> list[list[int]]:
+    """The token ids of each request's prompt."""
+    draw = random.Random(load.seed)
+    ids = range(load.vocab)
+    return [draw.choices(ids, k=load.input_len) for _ in range(load.num_requests)]
+
+
 def requests(load: Load) -> list[bytes]:
     """Every request in full, so that making them costs nothing while the clock runs."""
     host, port = load.address()
-    draw = random.Random(load.seed)
-    ids = range(load.vocab)
     body = {
         "model": load.model,
         "max_tokens": load.output_len,
@@ -152,8 +172,8 @@ def requests(load: Load) -> list[bytes]:
     if load.stream:
         body["stream_options"] = {"include_usage": True}
     made = []
-    for _ in range(load.num_requests):
-        content = json.dumps({**body, "prompt": draw.choices(ids, k=load.input_len)}).encode()
+    for prompt in prompts(load):
+        content = json.dumps({**body, "prompt": prompt}).encode()
         head = (
             f"POST /v1/completions HTTP/1.1\r\nHost: {host}:{port}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
@@ -162,7 +182,21 @@ def requests(load: Load) -> list[bytes]:
     return made
 
 
-async def _work(load: Load, waiting: Iterator[bytes], tally: _Tally) -> None:
+def _read(load: Load, answer: Answer, tally: Tally) -> None:
+    body = b"".join(answer.pieces)
+    if answer.status != 200:
+        tally.fail(f"{answer.status} {body[:200].decode(errors='replace')}")
+        return
+    completion = (read_stream if load.stream else read_whole)(body)
+    if completion.error is not None:
+        tally.fail(completion.error)
+        return
+    arrivals = answer.arrivals_until(completion.tokens_end)
+    tokens, events = completion.output_tokens, completion.events
+    tally.add(tokens, events, answer.sent_at, answer.done_at, arrivals)
+
+
+async def _work(load: Load, waiting: Iterator[bytes], tally: Tally) -> None:
     """One of the concurrent users: sends the next request when the last is answered."""
     host, port = load.address()
     connection = Connection()
@@ -175,25 +209,17 @@ async def _work(load: Load, waiting: Iterator[bytes], tally: _Tally) -> None:
                         _, connection = await loop.create_connection(Connection, host, port)
                     answer = await connection.ask(request)
             except (OSError, TimeoutError, ConnectionLost) as exc:
-                tally.errors[f"{type(exc).__name__}: {exc}"] += 1
+                tally.fail(f"{type(exc).__name__}: {exc}")
                 connection.close()
             else:
-                tally.add(answer)
+                _read(load, answer, tally)
     finally:
         connection.close()
 
 
 async def _run(load: Load) -> LoadResult:
     waiting = iter(requests(load))
-    tally = _Tally(load)
-    cpu, began = time.process_time(), time.perf_counter()
-    users = [_work(load, waiting, tally) for _ in range(min(load.concurrency, load.num_requests))]
-    try:
-        async with asyncio.timeout(load.timeout_s):
-            await asyncio.gather(*users)
-    except TimeoutError:
-        pass  # what is missing shows in the result
-    return tally.result(time.perf_counter() - began, time.process_time() - cpu)
+    return await closed_loop(load, lambda tally: _work(load, waiting, tally))
 
 
 def run_load(load: Load) -> LoadResult:

@@ -107,6 +107,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         setup = Setup(name, directory, engine_args)
         with running("sluice", setup, Path(folder)) as server:
+            assert server.url is not None
             got = together(server.url, name, prompts, args.length, args.at_once)
     compared = flipped = 0
     for one, other in zip(expected, got, strict=True):

@@ -32,25 +32,31 @@ class Percentiles:
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """How one stack compares to another in one metric: the pairs' median and their extremes."""
+class Spread:
+    """One figure over the rounds: its median and its extremes."""
 
     median: float
     low: float
     high: float
     rounds: tuple[float, ...]
 
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Spread | None":
+        """Of the values that are there (finite); None of none."""
+        rounds = tuple(value for value in values if math.isfinite(value))
+        if not rounds:
+            return None
+        return cls(statistics.median(rounds), min(rounds), max(rounds), rounds)
 
-def ratio(pairs: Iterable[tuple[float, float]]) -> Ratio | None:
+
+def ratio(pairs: Iterable[tuple[float, float]]) -> Spread | None:
     """The ratio of `(value, baseline)` pairs; None when no pair has one."""
-    rounds = tuple(
-        value / baseline
-        for value, baseline in pairs
-        if baseline != 0 and math.isfinite(value) and math.isfinite(baseline)
-    )
-    if not rounds:
-        return None
-    return Ratio(statistics.median(rounds), min(rounds), max(rounds), rounds)
+    return Spread.of(value / baseline for value, baseline in pairs if baseline != 0)
+
+
+def difference(pairs: Iterable[tuple[float, float]]) -> Spread | None:
+    """How much the value of `(value, baseline)` pairs is above; None when no pair has both."""
+    return Spread.of(value - baseline for value, baseline in pairs)
 
 
 def median(values: Iterable[float]) -> float:

@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -31,32 +32,34 @@ class EngineReplica:
         self,
         args: dict[str, Any],
         *,
+        on_cpu: bool,
+        max_cpu_threads: int | None,
         drain_timeout_s: float,
         stall_timeout_s: float,
-        cpu_threads: int | None,
     ) -> None:
-        """`args` are vLLM's engine arguments; a CPU engine may use up to `cpu_threads`, unless it
-        is None and the environment says how many it uses."""
+        """`args` are vLLM's engine arguments. A CPU engine chooses its OpenMP threads up to
+        `max_cpu_threads`; when that is None, the environment has said how many."""
         self._drain_timeout_s = drain_timeout_s
         self._reaper = Reaper()
         try:
-            await self._start(args, Progress(stall_s=stall_timeout_s), cpu_threads)
+            model = default_model.locate(args["model"])
+            args = {**args, "model": model}
+            if on_cpu:
+                args = engine_args.for_model_on_cpu(args, Path(model))
+            if max_cpu_threads is not None:  # the engine core inherits it
+                threads = engine_args.useful_threads(Path(model), max_cpu_threads)
+                os.environ.update(engine_args.cpu_environment(threads))
+            await self._start(args, Progress(stall_s=stall_timeout_s))
         except BaseException:
             self._reaper.sweep()
             raise
 
-    async def _start(
-        self, args: dict[str, Any], progress: Progress, cpu_threads: int | None
-    ) -> None:
+    async def _start(self, args: dict[str, Any], progress: Progress) -> None:
         # Imported here: a replica needs vLLM, those who only name this class do not.
         from deployments.vllm_engine import VllmEngine
 
-        model = default_model.locate(args["model"])
-        if cpu_threads is not None:  # the engine core inherits it
-            threads = engine_args.useful_threads(model, cpu_threads)
-            os.environ.update(engine_args.cpu_environment(threads))
         try:
-            self._engine = VllmEngine({**args, "model": model})
+            self._engine = VllmEngine(args)
         except Exception as exc:
             raise EngineDidNotStartError(" ".join(str(exc).split())) from exc
         secret = secrets.token_hex(16)

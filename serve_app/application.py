@@ -72,9 +72,10 @@ def _engine(model: ModelConfig, number: int, on_cpu: bool, engines: int) -> Appl
         EngineReplica, name=f"engine-{number}-{slug(model.name)}", **options
     ).bind(
         args,
+        on_cpu=on_cpu,
+        max_cpu_threads=_threads_to_choose_from(model, on_cpu, engines),
         drain_timeout_s=model.drain_timeout_s,
         stall_timeout_s=model.stall_timeout_s,
-        cpu_threads=_threads_to_choose_from(model, on_cpu, engines),
     )
 
 

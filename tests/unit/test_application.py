@@ -168,8 +168,12 @@ class TestAnApplication:
         [args] = first.init_args
         expected = {"model": "org/a", "revision": "main", "max_model_len": 64}
         assert expected.items() <= args.items()
-        limits = {"drain_timeout_s": 7, "stall_timeout_s": 9, "cpu_threads": None}
-        assert first.init_kwargs == limits
+        assert first.init_kwargs == {
+            "on_cpu": True,
+            "max_cpu_threads": None,
+            "drain_timeout_s": 7,
+            "stall_timeout_s": 9,
+        }
 
     def test_on_cpu_chooses_what_the_user_has_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(application, "is_cpu_build", lambda: True)

@@ -1,10 +1,11 @@
+import asyncio
 import json
 import math
 from dataclasses import replace
 
 import pytest
 
-from bench.client import Load, _Tally, arguments, parse, requests
+from bench.client import Load, Tally, arguments, closed_loop, parse, prompts, requests
 from bench.connection import Answer, Connection, ConnectionLost
 from bench.sse import Completion, read_stream, read_whole
 
@@ -110,10 +111,13 @@ class TestLoad:
         assert not set(requests(LOAD)) & set(requests(replace(LOAD, seed=1)))
 
     def test_prompts_are_ids_of_the_asked_length_below_the_vocabulary(self) -> None:
-        for request in requests(replace(LOAD, vocab=7)):
-            prompt = json.loads(request.partition(b"\r\n\r\n")[2])["prompt"]
+        for prompt in prompts(replace(LOAD, vocab=7)):
             assert len(prompt) == 5
             assert set(prompt) <= set(range(7))
+
+    def test_requests_carry_its_prompts_in_order(self) -> None:
+        bodies = [json.loads(request.partition(b"\r\n\r\n")[2]) for request in requests(LOAD)]
+        assert [body["prompt"] for body in bodies] == prompts(LOAD)
 
     @pytest.mark.parametrize("stream", [True, False])
     def test_survives_the_command_line(self, stream: bool) -> None:
@@ -126,7 +130,44 @@ async def test_a_connection_that_is_closed_refuses_a_request() -> None:
         await Connection().ask(b"")
 
 
-def test_nothing_streamed_leaves_latencies_unknown() -> None:
-    result = _Tally(LOAD).result(1.0, 0.0)
-    assert math.isnan(result.ttft_ms.p50)
-    assert result.errors == {"not answered within the time limit": 3}
+class TestTally:
+    def test_of_nothing_streamed_leaves_latencies_unknown(self) -> None:
+        result = Tally(LOAD).result(1.0, 0.0)
+        assert math.isnan(result.ttft_ms.p50)
+        assert result.errors == {"not answered within the time limit": 3}
+
+    def test_takes_the_latencies_from_the_arrivals(self) -> None:
+        tally = Tally(replace(LOAD, num_requests=1))
+        tally.add(LOAD.output_len, 3, 10.0, 10.9, [10.1, 10.3, 10.7])
+        result = tally.result(2.0, 0.5)
+        assert (result.requests, result.output_tokens, result.events) == (1, LOAD.output_len, 3)
+        assert result.output_tok_s == LOAD.output_len / 2
+        assert result.ttft_ms.p50 == pytest.approx(100)
+        assert result.itl_ms.p50 == pytest.approx(300)
+        assert result.e2e_ms.p50 == pytest.approx(900)
+        assert result.client_cpu_share == 0.25
+
+    def test_counts_an_answer_of_another_length_as_an_error(self) -> None:
+        tally = Tally(replace(LOAD, num_requests=1))
+        tally.add(LOAD.output_len - 1, 1, 0.0, 1.0, [1.0])
+        result = tally.result(1.0, 0.0)
+        assert result.requests == result.output_tokens == 0
+        assert result.errors == {"63 tokens, not 64": 1}
+
+
+class TestClosedLoop:
+    async def test_has_no_more_users_than_requests(self) -> None:
+        users = []
+
+        async def user(tally: Tally) -> None:
+            users.append(tally)
+
+        await closed_loop(replace(LOAD, concurrency=8), user)
+        assert len(users) == LOAD.num_requests
+
+    async def test_ends_at_the_time_limit_and_says_what_is_missing(self) -> None:
+        async def user(_: Tally) -> None:
+            await asyncio.Event().wait()
+
+        result = await closed_loop(replace(LOAD, timeout_s=0), user)
+        assert result.errors == {"not answered within the time limit": 3}

@@ -1,43 +1,13 @@
 import json
 import math
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
 
 from bench.client import LoadResult
-from bench.measure import Run
 from bench.processes import Cost, is_engine, label_of, rss_bytes, spent
-from bench.report import process_table, ratio_table, ratios, stack_table, table
-from bench.stacks import STACKS, Setup, flags
-from bench.stats import Percentiles, median, percentile, ratio, to_json
-from serve_app import config
-
-NOTHING = Percentiles(math.nan, math.nan)
-RESULT = LoadResult(
-    requests=10,
-    errors={},
-    output_tokens=1000,
-    events=1000,
-    arrivals=1000,
-    seconds=1.0,
-    output_tok_s=1000.0,
-    req_s=10.0,
-    ttft_ms=Percentiles(5.0, 9.0),
-    itl_ms=Percentiles(1.0, 2.0),
-    e2e_ms=Percentiles(50.0, 90.0),
-    client_cpu_s=0.1,
-    client_cpu_share=0.1,
-)
-
-
-def run(stack: str, number: int, tok_s: float) -> Run:
-    cpu_s = {"api": 0.2, "raylet": 0.1, "VLLM::EngineCore": 0.5}
-    return Run(stack, number, replace(RESULT, output_tok_s=tok_s), cpu_s, 2**20, 0.0)
-
-
-def cells(text: str) -> list[list[str]]:
-    return [line.split() for line in text.splitlines()]
+from bench.stats import Percentiles, Spread, difference, median, percentile, ratio, to_json
+from tests.unit.bench_runs import NOTHING, RESULT, run
 
 
 class TestPercentile:
@@ -72,6 +42,12 @@ class TestRatio:
 
     def test_of_no_pairs_is_none(self) -> None:
         assert ratio([]) is None
+        assert difference([]) is None
+
+
+def test_a_difference_is_taken_pair_by_pair() -> None:
+    pairs = [(3.0, 1.0), (10.0, 10.0), (math.nan, 1.0)]
+    assert difference(pairs) == Spread(1.0, 0.0, 2.0, (2.0, 0.0))
 
 
 def test_a_median_passes_over_what_is_not_there() -> None:
@@ -99,7 +75,7 @@ class TestCost:
         assert run("a", 0, 1.0).engine_us_per_token == pytest.approx(500)
 
     def test_without_tokens_is_not_a_number(self) -> None:
-        nothing = replace(run("a", 0, 0.0), load=replace(RESULT, output_tokens=0))
+        nothing = run("a", 0, 0.0, output_tokens=0)
         assert math.isnan(nothing.serving_us_per_token)
 
     def test_is_what_was_used_between_the_samples_by_label(self) -> None:
@@ -151,50 +127,3 @@ class TestLabel:
         assert is_engine("VLLM::Worker_TP1")
         assert not is_engine("VLLM::APIServer_0")
         assert not is_engine("ray::ServeReplica:sluice:engine-0")
-
-
-class TestReport:
-    RUNS = (run("a", 0, 100), run("b", 0, 150), run("a", 1, 100), run("b", 1, 250))
-
-    def test_pairs_stacks_by_round(self) -> None:
-        found = ratios(self.RUNS, "a")
-        assert found["b"]["output tok/s"].rounds == (1.5, 2.5)
-        row = ["b/a", "output", "tok/s", "2.000", "1.500", "2.500", "1.500", "2.500"]
-        assert cells(ratio_table(found, "a"))[1] == row
-
-    def test_leaves_out_rounds_that_the_baseline_missed(self) -> None:
-        assert ratios(self.RUNS[1:], "a")["b"]["output tok/s"].rounds == (2.5,)
-
-    def test_shows_the_median_of_each_stack(self) -> None:
-        assert cells(stack_table(self.RUNS))[1] == ["output", "tok/s", "100.0", "200.0"]
-
-    def test_shows_each_process_and_its_class_largest_first(self) -> None:
-        assert cells(process_table(self.RUNS[:1]))[1:] == [
-            ["a", "VLLM::EngineCore", "engine", "500.0"],
-            ["a", "api", "serving", "200.0"],
-            ["a", "raylet", "serving", "100.0"],
-        ]
-
-    def test_has_columns_as_wide_as_their_widest_cell(self) -> None:
-        assert table([["a", "b"], ["long", "c"]]) == "a     b\nlong  c"
-
-
-class TestStacks:
-    def test_engine_arguments_become_vllm_s_flags(self) -> None:
-        args = {"enforce_eager": True, "enable_x": False, "dtype": "auto", "n": 2, "none": None}
-        assert flags(args) == ["--enforce-eager", "--no-enable-x", "--dtype", "auto", "--n", "2"]
-
-    def test_another_executor_is_the_only_difference(self, tmp_path: Path) -> None:
-        setup = Setup("m", tmp_path, {"enforce_eager": True})
-        plain = STACKS["vllm"](setup, 1, tmp_path).command
-        other = STACKS["vllm-uniproc"](setup, 1, tmp_path).command
-        assert other[: len(plain)] == plain
-        assert other[len(plain)] == "--distributed-executor-backend"
-
-    def test_sluice_is_given_the_same_engine_arguments(self, tmp_path: Path) -> None:
-        setup = Setup("m", tmp_path, {"enforce_eager": True, "max_model_len": 512})
-        command = STACKS["sluice"](setup, 8123, tmp_path).command
-        settings = config.load({"config": command[-1]})
-        assert settings.http.port == 8123
-        assert settings.models[0].name == "m"
-        assert settings.models[0].engine_args == setup.engine_args

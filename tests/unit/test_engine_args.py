@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from deployments import engine_args
-from deployments.engine_args import for_cpu, known, world_size
+from deployments.engine_args import (
+    for_cpu,
+    for_model_on_cpu,
+    known,
+    useful_threads,
+    world_size,
+)
 
 
 class TestKnown:
@@ -96,19 +102,55 @@ class TestThreads:
         assert engine_args.machine_threads(engines) == threads
 
 
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A text generator that is just not small."""
+    (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    resize(tmp_path, engine_args.SMALL_MODEL_BYTES)
+    return tmp_path
+
+
+def resize(model: Path, size: int) -> None:
+    with (model / "model.safetensors").open("wb") as file:
+        file.truncate(size)
+
+
 class TestUsefulThreads:
-    def model(self, directory: Path, size: int) -> str:
-        with (directory / "model.safetensors").open("wb") as file:
-            file.truncate(size)
-        return str(directory)
+    def test_are_all_for_a_model_of_some_size(self, model: Path) -> None:
+        assert useful_threads(model, 8) == 8
 
-    def test_are_all_for_a_model_of_some_size(self, tmp_path: Path) -> None:
-        model = self.model(tmp_path, engine_args.SMALL_MODEL_BYTES)
-        assert engine_args.useful_threads(model, 8) == 8
-
-    def test_are_one_for_a_model_of_a_few_megabytes(self, tmp_path: Path) -> None:
-        model = self.model(tmp_path, engine_args.SMALL_MODEL_BYTES - 1)
-        assert engine_args.useful_threads(model, 8) == 1
+    def test_are_one_for_a_model_of_a_few_megabytes(self, model: Path) -> None:
+        resize(model, engine_args.SMALL_MODEL_BYTES - 1)
+        assert useful_threads(model, 8) == 1
 
     def test_are_all_for_a_model_of_unknown_size(self) -> None:
-        assert engine_args.useful_threads("somebody/something", 8) == 8
+        assert useful_threads(Path("somebody/something"), 8) == 8
+
+
+class TestForModelOnCpu:
+    def test_takes_small_batches_so_that_no_stream_stands_still(self, model: Path) -> None:
+        chosen = for_model_on_cpu({"max_model_len": 9}, model)
+        assert chosen == {"max_model_len": 9, "max_num_batched_tokens": 256}
+
+    def test_takes_batches_with_room_for_every_sequence(self, model: Path) -> None:
+        assert for_model_on_cpu({"max_num_seqs": 500}, model)["max_num_batched_tokens"] == 500
+
+    @pytest.mark.parametrize(
+        "args",
+        [{"max_num_batched_tokens": 4096}, {"enable_chunked_prefill": False}, {"runner": "auto"}],
+    )
+    def test_leaves_to_the_user_what_he_has_decided(
+        self, args: dict[str, Any], model: Path
+    ) -> None:
+        assert for_model_on_cpu(args, model) == args
+
+    def test_leaves_a_tiny_model_its_large_batches(self, model: Path) -> None:
+        resize(model, engine_args.SMALL_MODEL_BYTES - 1)
+        assert for_model_on_cpu({}, model) == {}
+
+    @pytest.mark.parametrize("config", ['{"architectures": ["BertModel"]}', "{}", "not JSON"])
+    def test_leaves_alone_what_may_not_take_prompts_in_pieces(
+        self, config: str, model: Path
+    ) -> None:
+        (model / "config.json").write_text(config)
+        assert for_model_on_cpu({}, model) == {}
