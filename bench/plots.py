@@ -74,10 +74,11 @@ def _latency(record: Record) -> Figure:
         _lines(axes, record, model, lengths, name, stream=True)
         axes.set_title(_panel_title(record.plan, model, lengths), fontsize=10)
         axes.set_ylabel(name.replace(" ms", " (ms)"))
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(ScalarFormatter())
+        if axes.dataLim.height >= 0:  # infinitely below where nothing is drawn
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter(ScalarFormatter())
     _legend(figure, panels.flat[0], columns=len(record.plan.stacks))
     return figure
 

@@ -43,7 +43,6 @@ def main() -> None:
             num_cpus=max(_RESERVED_CPUS + 1, os.cpu_count() or 1),
             include_dashboard=False,
             _temp_dir=given["temp_dir"],
-            _node_ip_address=given["host"],
         )
         stack.callback(serve.shutdown)
         serve.start(http_options={"host": given["host"], "port": given["port"]})

@@ -10,7 +10,7 @@ from bench.report import render, table
 from bench.stats import to_json
 from bench.store import Failure
 from bench.summary import METRICS, difference_of, processes, ratio_of, summarize
-from tests.unit.bench_runs import CELL, PLAN, RESULT, SHORT, record, run, yardstick
+from tests.unit.bench_runs import CELL, NOTHING, PLAN, RESULT, SHORT, record, run, yardstick
 
 RUNS = (run("a", 0, 100), run("b", 0, 150), run("a", 1, 100), run("b", 1, 250))
 RATE = METRICS["output tok/s"]
@@ -141,6 +141,9 @@ class TestPlots:
         nothing = run("b", 0, 0.0, output_tokens=0)
         assert plots.draw(record([run("a", 0, 1.0), nothing]), tmp_path / "n")
         assert plots.draw(record([nothing]), tmp_path / "n")
+
+    def test_can_be_drawn_where_every_answer_came_in_one_piece(self, tmp_path: Path) -> None:
+        assert plots.draw(record([run("a", 0, 1.0, itl_ms=NOTHING)]), tmp_path / "n")
 
     def test_of_nothing_are_none(self, tmp_path: Path) -> None:
         assert plots.draw(record([]), tmp_path / "n") == []
