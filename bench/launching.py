@@ -68,6 +68,7 @@ def vllm(setup: Setup, port: int, _: Path) -> Launch:
 
 def rayllm(setup: Setup, port: int, _: Path) -> Launch:
     """ray.serve.llm as it comes."""
+    python = str(peers.ensure())
     # Not where the logs go: the paths of Ray's sockets have to be short.
     scratch = Path(tempfile.mkdtemp(prefix="ray-"))
     given = {
@@ -78,7 +79,7 @@ def rayllm(setup: Setup, port: int, _: Path) -> Launch:
         "port": port,
         "temp_dir": str(scratch),
     }
-    command = [str(peers.ensure()), "-m", "bench.rayllm", json.dumps(given)]
+    command = [python, "-m", "bench.rayllm", json.dumps(given)]
     # No other stack yields to the rest of the machine. OMP_NUM_THREADS stays Ray's 1: on a CPU vLLM
     # counts its workers' threads itself, and more of them elsewhere only spin.
     return Launch(command, {"RAY_worker_niceness": "0"}, scratch)

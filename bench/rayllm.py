@@ -16,6 +16,8 @@ import ray
 from ray import serve
 from ray.serve.llm import LLMConfig, build_openai_app
 
+KEEP_EXECUTOR = "bench.simulated.rayllm.KeepExecutor"
+"""Else ray.serve.llm would replace the simulated executor on a CPU, without a word."""
 _RESERVED_CPUS = 3  # by the engine's replica, its bundle and the router; Ray counts, no more
 
 
@@ -25,7 +27,12 @@ def _config(given: dict[str, Any]) -> LLMConfig:
         model_loading_config={"model_id": given["model"], "model_source": given["source"]},
         engine_kwargs=given["engine_args"],
         placement_group_config={"bundles": [{"CPU": 1}]} if on_cpu else None,
+        callback_config={"callback_class": KEEP_EXECUTOR} if _is_simulated(given) else {},
     )
+
+
+def _is_simulated(given: dict[str, Any]) -> bool:
+    return "simulated" in given["engine_args"].get("additional_config", {})
 
 
 def _end(*_: object) -> None:
