@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import random
 import socket
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from deployments import engine_args
 ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
 UNIPROC = engine_args.UNIPROC_EXECUTOR
+_PORTS = range(20_000, 32_000)
 
 _HIGH_THROUGHPUT = {
     # All that Ray's guide to high throughput lists (docs.ray.io, "Enable High Throughput on Ray
@@ -138,13 +140,18 @@ def flags(args: Mapping[str, Any]) -> list[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of this host that nobody has bound at this moment."""
+    """Different ports of this host that nobody has bound at this moment.
+
+    Below those that the kernel gives away: a stack's own processes would take them meanwhile.
+    """
     with contextlib.ExitStack() as probes:
-        ports = []
-        for _ in range(count):
+        ports: list[int] = []
+        while len(ports) < count:
+            port = random.choice(_PORTS)
             probe = probes.enter_context(socket.socket())
-            probe.bind((HOST, 0))
-            ports.append(probe.getsockname()[1])
+            with contextlib.suppress(OSError):
+                probe.bind((HOST, port))
+                ports.append(port)
         return ports
 
 
