@@ -33,6 +33,7 @@ _FIGURES = {
     "serving us/tok": METRICS["serving us/tok"],
     "engine us/tok": METRICS["engine us/tok"],
     "client %": CONDITIONS["client CPU %"],
+    "waited %": CONDITIONS["client waited %"],
     "other %": CONDITIONS["other CPU %"],
     "RSS MiB": METRICS["peak RSS MiB"],
 }
@@ -91,6 +92,7 @@ def _head(record: Record) -> str:
         f"rounds: {plan.rounds}; requests to warm up: {plan.warm_up_requests}; seed: {plan.seed}",
         f"ratios are to {plan.stacks[0]}, pair by pair of one round: median (lowest to highest)",
         "latencies in ms; client % is of one core, other % of the machine",
+        "waited %: of the time, when the client could run and got no core; a run with much is bad",
         "serving us/tok: CPU of all processes of a stack but the engine core and its workers",
     ]
     if any(run.client_is_inside for run in record.runs):

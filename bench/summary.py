@@ -29,6 +29,7 @@ METRICS: Mapping[str, Metric] = {
 CONDITIONS: Mapping[str, Metric] = {
     "tokens/event": lambda run: _quotient(run.load.output_tokens, run.load.events),
     "client CPU %": lambda run: run.load.client_cpu_share * 100,
+    "client waited %": lambda run: run.load.client_wait_share * 100,
     "other CPU %": lambda run: run.other_cpu_share * 100,
     "errors": lambda run: float(sum(run.load.errors.values())),
 }

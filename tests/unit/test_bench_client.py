@@ -132,25 +132,25 @@ async def test_a_connection_that_is_closed_refuses_a_request() -> None:
 
 class TestTally:
     def test_of_nothing_streamed_leaves_latencies_unknown(self) -> None:
-        result = Tally(LOAD).result(1.0, 0.0)
+        result = Tally(LOAD).result(1.0, 0.0, 0.0)
         assert math.isnan(result.ttft_ms.p50)
         assert result.errors == {"not answered within the time limit": 3}
 
     def test_takes_the_latencies_from_the_arrivals(self) -> None:
         tally = Tally(replace(LOAD, num_requests=1))
         tally.add(LOAD.output_len, 3, 10.0, 10.9, [10.1, 10.3, 10.7])
-        result = tally.result(2.0, 0.5)
+        result = tally.result(2.0, 0.5, 0.2)
         assert (result.requests, result.output_tokens, result.events) == (1, LOAD.output_len, 3)
         assert result.output_tok_s == LOAD.output_len / 2
         assert result.ttft_ms.p50 == pytest.approx(100)
         assert result.itl_ms.p50 == pytest.approx(300)
         assert result.e2e_ms.p50 == pytest.approx(900)
-        assert result.client_cpu_share == 0.25
+        assert (result.client_cpu_share, result.client_wait_share) == (0.25, 0.1)
 
     def test_counts_an_answer_of_another_length_as_an_error(self) -> None:
         tally = Tally(replace(LOAD, num_requests=1))
         tally.add(LOAD.output_len - 1, 1, 0.0, 1.0, [1.0])
-        result = tally.result(1.0, 0.0)
+        result = tally.result(1.0, 0.0, 0.0)
         assert result.requests == result.output_tokens == 0
         assert result.errors == {"63 tokens, not 64": 1}
 

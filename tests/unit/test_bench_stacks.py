@@ -31,7 +31,7 @@ for line in sys.stdin:
     tally = Tally(load)
     for _ in range(load.num_requests):
         tally.add(load.output_len, 1, 0.0, 1.0, [1.0])
-    print(to_json(dataclasses.asdict(tally.result(1.0, 0.0))), flush=True)
+    print(to_json(dataclasses.asdict(tally.result(1.0, 0.0, 0.0))), flush=True)
 """
 ENDING_AFTER_THE_FIRST = ANSWERING + "    break\n"
 UNABLE = ANSWERING.replace("tally.add(load.output_len, 1, 0.0, 1.0, [1.0])", "tally.fail('no')")
