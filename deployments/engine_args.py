@@ -5,6 +5,7 @@ a configuration needs nothing else of vLLM.
 """
 
 import ast
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -14,19 +15,33 @@ from pathlib import Path
 from typing import Any
 
 CPU_WORKER = "deployments.vllm_cpu.CpuWorker"
+CPU_NORM_PROVIDER = "vllm_c_cpu"
+"""vLLM's own compiled kernels for normalization, which its CPU engine has and does not use: 4 to 9
+times as fast as the ten operators of torch that it composes them of (docs/architecture.md)."""
 UNIPROC_EXECUTOR = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 """Runs the model in the engine core's own process. vLLM's CPU platform turns the short name "uni"
 into "mp": a worker process, beside which the engine core spins on a core that the worker's OpenMP
 threads need (measured in docs/architecture.md)."""
+_CPU_NORMS = f"{CPU_NORM_PROVIDER},native"
 DEFAULT_CPU_KV_CACHE_BYTES = 1 << 30
 SMALL_MODEL_BYTES = 32 << 20
 """Weights below this are a small model's (docs/architecture.md has the measurement)."""
 
 SMOOTH_BATCH_TOKENS = 256
-"""A step of a CPU engine takes no more tokens than this (docs/architecture.md)."""
+"""A step of a CPU engine takes no more tokens than this, and no stream stands still in it for long
+(docs/architecture.md)."""
 
 _BATCH_SIZE_ARGS = {"max_num_batched_tokens", "enable_chunked_prefill", "runner"}
 _KV_SIZE_ARGS = {"kv_cache_memory_bytes", "gpu_memory_utilization", "num_gpu_blocks_override"}
+
+
+def is_cpu_build() -> bool:
+    """True when the installed vLLM is its CPU build."""
+    try:
+        importlib.metadata.version("vllm-cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 @cache
@@ -60,6 +75,8 @@ def for_cpu(args: Mapping[str, Any]) -> dict[str, Any]:
     if not _KV_SIZE_ARGS & args.keys():
         # vLLM's default is a share of the whole NUMA node, and start-up fails if it is not free.
         chosen["kv_cache_memory_bytes"] = DEFAULT_CPU_KV_CACHE_BYTES
+    if args.get("enforce_eager"):  # the compiler fuses the composed ones, and better
+        chosen["ir_op_priority"] = dict.fromkeys(("rms_norm", "fused_add_rms_norm"), _CPU_NORMS)
     return chosen | dict(args)
 
 
@@ -73,25 +90,20 @@ def cpu_environment(threads: int) -> dict[str, str]:
 
 
 def for_model_on_cpu(args: Mapping[str, Any], directory: Path) -> dict[str, Any]:
-    """`args` with our choices for the model in `directory`, where the user made none.
-
-    A batch of fewer tokens: on a CPU the 2,048 of vLLM's default are a step of 0.4 s for a model of
-    90M parameters, in which every stream stands still. The smallest models have no such steps.
-    """
+    """`args` with our choices for the model in `directory`, where the user made none."""
     max_num_seqs = args.get("max_num_seqs") or 0
-    if _BATCH_SIZE_ARGS & args.keys() or not _is_large_generator(directory):
+    if _BATCH_SIZE_ARGS & args.keys() or not _is_generator(directory):
         return dict(args)
     return {**args, "max_num_batched_tokens": max(SMOOTH_BATCH_TOKENS, max_num_seqs)}
 
 
-def _is_large_generator(directory: Path) -> bool:
-    """Whether a text generator, whose prompts vLLM can take in pieces, is there, no tiny one."""
+def _is_generator(directory: Path) -> bool:
+    """Whether a text generator is there, whose prompts vLLM can take in pieces."""
     try:
         architectures = json.loads((directory / "config.json").read_text())["architectures"]
     except (OSError, ValueError, KeyError):
         return False
-    generates = any(name.endswith("ForCausalLM") for name in architectures)
-    return generates and _weights_bytes(directory) >= SMALL_MODEL_BYTES
+    return any(name.endswith("ForCausalLM") for name in architectures)
 
 
 def useful_threads(directory: Path, available: int) -> int:

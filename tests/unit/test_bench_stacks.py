@@ -40,7 +40,7 @@ UNABLE = ANSWERING.replace("tally.add(load.output_len, 1, 0.0, 1.0, [1.0])", "ta
 @pytest.fixture
 def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
     monkeypatch.setattr(peers, "ensure", lambda: Path("peers-python"))
-    monkeypatch.setattr(peers, "is_cpu_build", lambda: True)
+    monkeypatch.setattr(engine_args, "is_cpu_build", lambda: True)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return Setup("m", tmp_path, ARGS)
 
@@ -192,7 +192,7 @@ class TestPeers:
     def test_find_the_packages_below_and_vllm_s_version(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(peers, "is_cpu_build", lambda: True)
+        monkeypatch.setattr(engine_args, "is_cpu_build", lambda: True)
         monkeypatch.setattr(peers, "_vllm_version", lambda: "1.2+cpu")
         peers.lay_over(tmp_path, "/below")
         assert [file.read_text() for file in tmp_path.glob("*.pth")] == ["/below\n"]
@@ -202,6 +202,6 @@ class TestPeers:
     def test_have_no_second_vllm_where_it_has_its_own_name(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(peers, "is_cpu_build", lambda: False)
+        monkeypatch.setattr(engine_args, "is_cpu_build", lambda: False)
         peers.lay_over(tmp_path, "/below")
         assert len(list(tmp_path.iterdir())) == 1

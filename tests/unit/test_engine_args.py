@@ -69,6 +69,19 @@ class TestForCpu:
         assert chosen[name] == 1
         assert "kv_cache_memory_bytes" not in chosen
 
+    def test_takes_vllms_compiled_norms_where_nothing_is_compiled(self) -> None:
+        norms = for_cpu({"enforce_eager": True})["ir_op_priority"]
+        assert norms == {
+            "rms_norm": "vllm_c_cpu,native",
+            "fused_add_rms_norm": "vllm_c_cpu,native",
+        }
+        assert "ir_op_priority" not in for_cpu({})
+
+    def test_leaves_the_choice_of_norms_to_the_user_who_makes_it(self) -> None:
+        mine = {"rms_norm": "native"}
+        chosen = for_cpu({"enforce_eager": True, "ir_op_priority": mine})
+        assert chosen["ir_op_priority"] == mine
+
     @pytest.mark.parametrize("name", sorted(for_cpu({})))
     def test_the_users_own_choice_wins(self, name: str) -> None:
         assert for_cpu({name: "mine"})[name] == "mine"
@@ -143,10 +156,6 @@ class TestForModelOnCpu:
         self, args: dict[str, Any], model: Path
     ) -> None:
         assert for_model_on_cpu(args, model) == args
-
-    def test_leaves_a_tiny_model_its_large_batches(self, model: Path) -> None:
-        resize(model, engine_args.SMALL_MODEL_BYTES - 1)
-        assert for_model_on_cpu({}, model) == {}
 
     @pytest.mark.parametrize("config", ['{"architectures": ["BertModel"]}', "{}", "not JSON"])
     def test_leaves_alone_what_may_not_take_prompts_in_pieces(

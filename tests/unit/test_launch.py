@@ -12,6 +12,7 @@ import ray
 from ray.serve import Application
 
 import serve_app
+from deployments import engine_args
 from serve_app import environment, launch
 from serve_app.config import ConfigError, Settings
 from tests.support.server import free_port
@@ -31,6 +32,7 @@ class Started:
         self.settings: Settings | None = None
         self.prepared: dict[str, bool] = {}
         self.swept = 0
+        self.scheduled: list[tuple[int, int]] = []
 
     def serve(self, settings: Settings) -> None:
         self.settings = settings
@@ -41,6 +43,9 @@ class Started:
     def sweep(self) -> None:
         self.swept += 1
 
+    def schedule(self, process: int, policy: int, _: os.sched_param) -> None:
+        self.scheduled.append((process, policy))
+
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
@@ -49,6 +54,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     monkeypatch.setattr(launch, "Reaper", lambda: started)
     monkeypatch.setattr(environment, "prepare", started.prepare)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(os, "sched_setscheduler", started.schedule)
     return started
 
 
@@ -111,6 +117,27 @@ class TestOurCommandLine:
     ) -> None:
         launch.main([*arguments, "--http.port", port])
         assert started.prepared == prepared
+
+    @pytest.mark.parametrize(("cpu", "yields"), [(True, [(0, os.SCHED_BATCH)]), (False, [])])
+    def test_serves_without_interrupting_an_engine_that_computes_on_the_same_cores(
+        self,
+        cpu: bool,
+        yields: list[tuple[int, int]],
+        started: Started,
+        port: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(engine_args, "is_cpu_build", lambda: cpu)
+        launch.main(["--http.port", port])
+        assert started.scheduled == yields
+
+    def test_keeps_a_scheduling_policy_that_somebody_gave_it(
+        self, started: Started, port: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engine_args, "is_cpu_build", lambda: True)
+        monkeypatch.setattr(os, "sched_getscheduler", lambda _: os.SCHED_RR)
+        launch.main(["--http.port", port])
+        assert started.scheduled == []
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
