@@ -7,7 +7,7 @@ another one is refused when it connects.
 
 import msgspec
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 class Sampling(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, frozen=True):
@@ -33,6 +33,8 @@ class Sampling(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, fr
     skip_special_tokens: bool = True
     spaces_between_special_tokens: bool = True
     include_stop_str_in_output: bool = False
+    stream_interval: int = 1
+    """So many tokens, at the least, make a delta; the first and the last token come at once."""
 
 
 class Sequence(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, frozen=True):
@@ -53,7 +55,7 @@ class Logprob(msgspec.Struct, array_like=True, gc=False, frozen=True):
 
 
 class Delta(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
-    """What one engine step produced for one sequence.
+    """What one engine step, or a few of them, produced for one sequence.
 
     `text` may be shorter than `token_ids` suggests: an unfinished UTF-8 sequence or a possible
     stop string is held back until it is decided.
@@ -74,6 +76,19 @@ class Delta(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     """Why the engine could not take or finish this sequence (`finish_reason` is `error`)."""
     bad_request: bool = False
     """True when `error` is the client's to mend."""
+
+    def append(self, later: "Delta") -> None:
+        """Take in what the same sequence produced next."""
+        self.text += later.text
+        self.token_ids += later.token_ids
+        self.finish_reason = later.finish_reason
+        self.stop_reason = later.stop_reason
+        if later.logprobs:
+            self.logprobs = self.logprobs or []
+            self.logprobs += later.logprobs
+        if later.prompt_logprobs:
+            self.prompt_logprobs = later.prompt_logprobs
+        self.num_cached_tokens = self.num_cached_tokens or later.num_cached_tokens
 
 
 class Load(msgspec.Struct, array_like=True, gc=False, frozen=True):

@@ -76,15 +76,32 @@ class _StepLLM(AsyncLLM):  # type: ignore[misc]
 class _Running:
     """What is needed of a sequence between its submission and its last delta."""
 
-    __slots__ = ("detokenizer", "id", "logprobs", "owner", "request_id")
+    __slots__ = (
+        "_gathered",
+        "_interval",
+        "_wanted",
+        "detokenizer",
+        "id",
+        "logprobs",
+        "owner",
+        "request_id",
+    )
 
     def __init__(
-        self, owner: Hashable, sequence: Sequence, request: EngineCoreRequest, tokenizer: Any
+        self,
+        owner: Hashable,
+        sequence: Sequence,
+        request: EngineCoreRequest,
+        tokenizer: Any,
+        stream_interval: int,
     ) -> None:
         self.owner = owner
         self.id = sequence.id
         self.request_id = request.request_id
         self.detokenizer = IncrementalDetokenizer.from_new_request(tokenizer, request)
+        self._gathered: Delta | None = None
+        self._wanted = 1  # tokens that make the next delta: the first token waits for no other
+        self._interval = stream_interval
         wants = sequence.sampling
         self.logprobs = (
             None
@@ -92,8 +109,19 @@ class _Running:
             else LogprobsProcessor.from_new_request(tokenizer, request)
         )
 
-    def advance(self, output: EngineCoreOutput) -> Delta:
-        """Take in one step's output of this sequence and say what is new."""
+    def advance(self, output: EngineCoreOutput) -> Delta | None:
+        """Take in one step's output; what is new, once it is enough to tell."""
+        delta = self._delta(output)
+        if self._gathered is not None:
+            self._gathered.append(delta)
+            delta, self._gathered = self._gathered, None
+        if len(delta.token_ids) < self._wanted and delta.finish_reason is None:
+            self._gathered = delta
+            return None
+        self._wanted = self._interval
+        return delta
+
+    def _delta(self, output: EngineCoreOutput) -> Delta:
         detokenizer = self.detokenizer
         token_ids = output.new_token_ids
         before = detokenizer.num_output_tokens()
@@ -171,6 +199,7 @@ class VllmEngine:
         self._submitted = 0
         self._running = self._waiting = 0
         self._kv_cache_usage = 0.0
+        self._stream_interval: int = config.scheduler_config.stream_interval
         self._step_time_s = 0.0
         self._last_step_at = 0.0
         self.last_progress = time.monotonic()
@@ -217,7 +246,8 @@ class VllmEngine:
         except (VLLMClientError, ValueError, TypeError) as exc:
             raise BadRequest(str(exc)) from exc
         request.external_req_id = request_id
-        self._sequences[request_id] = _Running(owner, sequence, request, self._tokenizer)
+        interval = max(self._stream_interval, sequence.sampling.stream_interval)
+        self._sequences[request_id] = _Running(owner, sequence, request, self._tokenizer, interval)
         self._names[owner, sequence.id] = request_id
         try:
             await self._llm.engine_core.add_request_async(request)
@@ -259,6 +289,8 @@ class VllmEngine:
                 foreign.append(output)
                 continue
             delta = sequence.advance(output)
+            if delta is None:
+                continue
             batch = batches.get(sequence.owner)
             if batch is None:
                 batches[sequence.owner] = [delta]
@@ -271,7 +303,7 @@ class VllmEngine:
                     stopped.append(sequence.request_id)
         if foreign:  # the canary's, or of a sequence just aborted
             self._llm.output_processor.process_outputs(foreign)
-        self._observe(outputs, bool(batches))
+        self._observe(outputs, len(outputs.outputs) > len(foreign))
         self._on_step(batches)
         return stopped
 

@@ -4,6 +4,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from deployments.errors import ContextLengthExceeded
 from deployments.messages import Delta, Sampling
 from deployments.stream import Stream
@@ -11,6 +13,9 @@ from serve_app.http.protocol import GenerationRequest, with_seed_offset
 from serve_app.http.service import Service
 
 Sequences = list[tuple[list[int], Sampling]]
+_WHOLE_STREAM_INTERVAL = 32
+"""How many tokens of an answer that is sent whole come together: nobody waits for single ones, and
+fewer deltas cost less."""
 
 
 def new_id(prefix: str) -> str:
@@ -32,6 +37,8 @@ def plan(
         room = context - len(prompt)
         _check_context(context, len(prompt), request.requested_max_tokens, param)
         sampling = request.sampling(default=facts["default_sampling"], max_tokens=room)
+        if not request.stream:
+            sampling = replace(sampling, stream_interval=_WHOLE_STREAM_INTERVAL)
         sequences += [(prompt, with_seed_offset(sampling, i)) for i in range(request.n)]
     return sequences
 
@@ -78,24 +85,8 @@ async def collect(stream: Stream, count: int, usage: Usage) -> list[Delta]:
     Raises what ended it early.
     """
     wholes = [Delta(0, "", []) for _ in range(count)]
-    texts: list[list[str]] = [[] for _ in range(count)]
     while batch := await stream.read():
         for index, delta in batch:
             usage.add(index, delta)
-            texts[index].append(delta.text)
-            _add(wholes[index], delta)
-    for whole, parts in zip(wholes, texts, strict=True):
-        whole.text = "".join(parts)
+            wholes[index].append(delta)
     return wholes
-
-
-def _add(whole: Delta, delta: Delta) -> None:
-    """Add everything but the text."""
-    whole.token_ids += delta.token_ids
-    whole.finish_reason = delta.finish_reason
-    whole.stop_reason = delta.stop_reason
-    if delta.logprobs:
-        whole.logprobs = whole.logprobs or []
-        whole.logprobs += delta.logprobs
-    if delta.prompt_logprobs:
-        whole.prompt_logprobs = delta.prompt_logprobs

@@ -51,7 +51,7 @@ _UNSUPPORTED: Mapping[str, Noops] = {
     **never(
         "allowed_token_ids cache_salt ec_transfer_params kv_transfer_params length_penalty "
         "logprob_token_ids prompt_logprobs repetition_detection request_id session_id "
-        "stream_interval structured_outputs thinking_token_budget truncate_prompt_tokens "
+        "structured_outputs thinking_token_budget truncate_prompt_tokens "
         "truncation_side vllm_xargs watermarking"
     ),
     "bad_words": ([],),
@@ -89,6 +89,8 @@ class GenerationRequest(StrictObject):
     skip_special_tokens: bool = True
     spaces_between_special_tokens: bool = True
     include_stop_str_in_output: bool = False
+    stream_interval: PositiveLength | None = None
+    """How many tokens, at the least, make a chunk of a stream; vLLM's."""
     return_token_ids: bool = False
     """Whether every choice also brings the ids of its tokens; vLLM's."""
     user: str | None = None
@@ -150,6 +152,7 @@ class GenerationRequest(StrictObject):
             skip_special_tokens=self.skip_special_tokens,
             spaces_between_special_tokens=self.spaces_between_special_tokens,
             include_stop_str_in_output=self.include_stop_str_in_output,
+            stream_interval=self.stream_interval or 1,
         )
 
     def _length(self, default: Mapping[str, Any], room: int) -> int:
@@ -160,8 +163,9 @@ class GenerationRequest(StrictObject):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        if self.stream_options is not None and not self.stream:
-            raise _invalid("stream_options", "needs 'stream' to be true")
+        for field in ("stream_options", "stream_interval"):
+            if getattr(self, field) is not None and not self.stream:
+                raise _invalid(field, "needs 'stream' to be true")
         if self.requested_max_tokens is not None and self.min_tokens > self.requested_max_tokens:
             raise _min_tokens_beyond(self.requested_max_tokens)
         return self

@@ -52,6 +52,17 @@ async def test_the_engine_gets_the_prompt_and_the_sampling() -> None:
     assert sequence.sampling.seed == 3
 
 
+async def test_tokens_come_one_by_one_for_a_stream_and_together_for_a_whole_answer() -> None:
+    async with site(echo=1) as s:
+        await s.post(CHAT, chat())
+        await s.post(CHAT, chat(stream=True))
+        await s.post(CHAT, chat(stream=True, stream_interval=4))
+        whole, stream, coarse = await s.submitted(3)
+    assert whole.sampling.stream_interval > 8
+    assert stream.sampling.stream_interval == 1
+    assert coarse.sampling.stream_interval == 4
+
+
 async def test_usage_is_exact() -> None:
     async with site() as s:
         script = [say("a", num_cached_tokens=2), say("b", 7, 8), say("", 9, finish_reason="stop")]

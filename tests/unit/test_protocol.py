@@ -57,6 +57,9 @@ BAD_ON_BOTH: list[tuple[dict[str, Any], str, str]] = [
     ({"stream_options": {}}, "stream_options", "invalid_value"),
     ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
     ({"stream": True, "stream_options": []}, "stream_options", "invalid_type"),
+    ({"stream_interval": 2}, "stream_interval", "invalid_value"),
+    ({"stream": True, "stream_interval": 0}, "stream_interval", "invalid_value"),
+    ({"stream": True, "stream_interval": "2"}, "stream_interval", "invalid_type"),
     (
         {"stream": True, "stream_options": {"include_usage": 1}},
         "stream_options.include_usage",
@@ -516,6 +519,10 @@ def test_each_form_of_prompt_becomes_a_list_of_prompts(
         (
             {"include_stop_str_in_output": True},
             Sampling(max_tokens=1000, include_stop_str_in_output=True),
+        ),
+        (
+            {"stream": True, "stream_interval": 5},
+            Sampling(max_tokens=1000, stream_interval=5),
         ),
         ({"n": 8}, Sampling(max_tokens=1000)),
     ],
