@@ -1,0 +1,97 @@
+"""How much more an engine replica should be given now. Pure.
+
+Requests wait in the router and not in the engine, so an engine gets just what it can start: it has
+a free slot, its cache holds the prompt, and the prompts on their way to it fill its next steps.
+Where several routers feed one engine, each takes its share of what is free.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PREFILL_STEPS = 2
+"""Prompts on their way fill so many steps: with one, every other step would find none, as an
+engine's next step begins before the router has heard of the last one."""
+KV_MARGIN = 0.05
+"""Share of the cache that is left for those who run already to grow."""
+RESERVED_SHARE = 16
+"""One slot in so many is kept for those who hold few: a flood must not take the last one."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What an engine can hold."""
+
+    max_num_seqs: int
+    kv_cache_tokens: int
+    max_num_batched_tokens: int
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> "Capacity":
+        """By what an engine replica says of itself."""
+        return cls(facts["max_num_seqs"], facts["kv_cache_tokens"], facts["max_num_batched_tokens"])
+
+    @property
+    def reserved(self) -> int:
+        """Slots for those who hold no more than that."""
+        return self.max_num_seqs // RESERVED_SHARE
+
+
+@dataclass(frozen=True)
+class Room:
+    """What one router may still send to one engine."""
+
+    slots: int
+    """Sequences, reserved slots included."""
+    reserved: int
+    kv_tokens: float
+    prefill_tokens: int
+    idle: bool
+    """Nothing is there: it takes whatever comes, or nobody ever would."""
+
+    @property
+    def is_general(self) -> bool:
+        """Whether there is a slot for everyone."""
+        return self._is_open and self.slots > self.reserved
+
+    @property
+    def is_reserved(self) -> bool:
+        """Whether there is a slot at least for those who hold few."""
+        return self._is_open and self.slots > 0
+
+    def fits(self, tokens: int) -> bool:
+        """Whether the cache has place for a sequence of so many tokens."""
+        return self.idle or tokens <= self.kv_tokens
+
+    @property
+    def _is_open(self) -> bool:
+        return self.idle or self.prefill_tokens > 0
+
+
+def room(
+    capacity: Capacity,
+    *,
+    in_flight: int,
+    others: int,
+    routers: int,
+    kv_cache_usage: float,
+    prefilling: int,
+    sent: int = 0,
+) -> Room:
+    """The room left, given this router's sequences there and the engine's last report.
+
+    `in_flight` are this router's and `others` other routers' sequences; `prefilling` counts the
+    tokens of this router's prompts of which nothing has come back yet, which the report may not
+    include. `sent` of its sequences were sent after the report: they come out of its own share.
+    """
+    free = capacity.max_num_seqs - (in_flight - sent) - others
+    kv_free = (1 - KV_MARGIN - kv_cache_usage) * capacity.kv_cache_tokens - prefilling
+    window = max(1, PREFILL_STEPS * capacity.max_num_batched_tokens // routers)
+    return Room(
+        slots=max(0, math.ceil(free / routers) - sent),
+        reserved=capacity.reserved // routers,
+        kv_tokens=kv_free / routers,
+        prefill_tokens=window - prefilling,
+        idle=in_flight + others == 0,
+    )
