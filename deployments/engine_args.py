@@ -22,6 +22,12 @@ UNIPROC_EXECUTOR = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 """Runs the model in the engine core's own process. vLLM's CPU platform turns the short name "uni"
 into "mp": a worker process, beside which the engine core spins on a core that the worker's OpenMP
 threads need (measured in docs/architecture.md)."""
+RESUMING = {
+    "scheduler_cls": "deployments.vllm_resume.scheduler",
+    "worker_extension_cls": "deployments.vllm_worker.ResumingWorker",
+}
+"""What lets an engine go on with a sequence that another engine began. Every engine has it, and a
+user's choice of these would take it away."""
 _CPU_NORMS = f"{CPU_NORM_PROVIDER},native"
 DEFAULT_CPU_KV_CACHE_BYTES = 1 << 30
 SMALL_MODEL_BYTES = 32 << 20

@@ -7,7 +7,16 @@ another one is refused when it connects.
 
 import msgspec
 
-PROTOCOL = 2
+PROTOCOL = 3
+
+
+class StructuredOutputs(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, frozen=True):
+    """What an answer must look like; exactly one is given. Names are vLLM's."""
+
+    json: str | None = None
+    """A JSON schema, as text."""
+    json_object: bool = False
+    """Any JSON object."""
 
 
 class Sampling(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, frozen=True):
@@ -35,6 +44,7 @@ class Sampling(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, fr
     include_stop_str_in_output: bool = False
     stream_interval: int = 1
     """So many tokens, at the least, make a delta; the first and the last token come at once."""
+    structured_outputs: StructuredOutputs | None = None
 
 
 class Sequence(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, frozen=True):
@@ -43,6 +53,11 @@ class Sequence(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, fr
     id: int
     prompt_token_ids: list[int]
     sampling: Sampling
+    emitted_token_ids: list[int] = []
+    """What another engine has generated of it already: this one goes on behind the last of them.
+    Its deltas bring what comes after them, in tokens, in text and in log probabilities."""
+    cache_salt: str | None = None
+    """Sequences share cached prefixes only with those of the same salt."""
 
 
 class Logprob(msgspec.Struct, array_like=True, gc=False, frozen=True):
@@ -103,6 +118,8 @@ class Load(msgspec.Struct, array_like=True, gc=False, frozen=True):
     progressing: bool = True
     """False while the engine core owes an answer for too long."""
     draining: bool = False
+    routers: int = 1
+    """How many routers are connected: each may fill its share of the room."""
 
 
 class Hello(msgspec.Struct, array_like=True, tag=0, frozen=True):

@@ -1,38 +1,41 @@
-"""The engine seam: with vllm_cpu.py all that touches vLLM. Written against 0.32.0's v1 engine.
+"""The engine seam: with the other modules named vllm_*, all that touches vLLM.
 
-It uses these internals, which a new version may move: `AsyncLLM._run_output_handler` (replaced,
-so that a step is handled once and not once per request), `AsyncLLM.input_processor`,
-`EngineCoreClient.get_output_async / add_request_async / abort_requests_async`, and the
-per-request `IncrementalDetokenizer` and `LogprobsProcessor`.
+Written against 0.32.0's v1 engine. It uses these internals, which a new version may move:
+`AsyncLLM._run_output_handler` (replaced, so that a step is handled once and not once per request),
+`AsyncLLM.input_processor`, and `EngineCoreClient.get_output_async / add_request_async /
+abort_requests_async`.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import tokens_input
-from vllm.sampling_params import RequestOutputKind, SamplingParams
+from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 from vllm.tokenizers import TokenizerLike
 from vllm.usage.usage_lib import UsageContext
-from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, EngineCoreRequest, FinishReason
+from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, EngineCoreRequest
 from vllm.v1.engine.async_llm import AsyncLLM
-from vllm.v1.engine.detokenizer import IncrementalDetokenizer
-from vllm.v1.engine.logprobs import LogprobsProcessor
 from vllm.v1.executor import Executor
 from vllm.v1.metrics.loggers import StatLoggerBase
 
+from deployments import engine_args as choices
 from deployments.errors import BadRequest
-from deployments.messages import Delta, Load, Logprob, Sampling, Sequence
+from deployments.messages import Delta, Load, Sequence, StructuredOutputs
+from deployments.vllm_resume import EMITTED
+from deployments.vllm_sequence import Running, end_of
 
 Batches = dict[Hashable, list[Delta]]
 """The deltas of one step by the owner that submitted their sequences."""
 
 _USAGE = UsageContext.OPENAI_API_SERVER
 """vLLM sizes batches by it: a server's are larger than those of an engine of unknown use."""
+_SCHEMA_THREADS = 2  # so that one slow schema does not hold up all others
 _STEP_TIME_WEIGHT = 0.1  # of the newest step in the moving average
 
 
@@ -73,105 +76,14 @@ class _StepLLM(AsyncLLM):  # type: ignore[misc]
             self.on_death(exc)
 
 
-class _Running:
-    """What is needed of a sequence between its submission and its last delta."""
-
-    __slots__ = (
-        "_gathered",
-        "_interval",
-        "_wanted",
-        "detokenizer",
-        "id",
-        "logprobs",
-        "owner",
-        "request_id",
-    )
-
-    def __init__(
-        self,
-        owner: Hashable,
-        sequence: Sequence,
-        request: EngineCoreRequest,
-        tokenizer: Any,
-        stream_interval: int,
-    ) -> None:
-        self.owner = owner
-        self.id = sequence.id
-        self.request_id = request.request_id
-        self.detokenizer = IncrementalDetokenizer.from_new_request(tokenizer, request)
-        self._gathered: Delta | None = None
-        self._wanted = 1  # tokens that make the next delta: the first token waits for no other
-        self._interval = stream_interval
-        wants = sequence.sampling
-        self.logprobs = (
-            None
-            if wants.logprobs is None and wants.prompt_logprobs is None
-            else LogprobsProcessor.from_new_request(tokenizer, request)
-        )
-
-    def advance(self, output: EngineCoreOutput) -> Delta | None:
-        """Take in one step's output; what is new, once it is enough to tell."""
-        delta = self._delta(output)
-        if self._gathered is not None:
-            self._gathered.append(delta)
-            delta, self._gathered = self._gathered, None
-        if len(delta.token_ids) < self._wanted and delta.finish_reason is None:
-            self._gathered = delta
-            return None
-        self._wanted = self._interval
-        return delta
-
-    def _delta(self, output: EngineCoreOutput) -> Delta:
-        detokenizer = self.detokenizer
-        token_ids = output.new_token_ids
-        before = detokenizer.num_output_tokens()
-        finish_reason, stop_reason = output.finish_reason, output.stop_reason
-        stop_string = detokenizer.update(token_ids, finish_reason == FinishReason.STOP)
-        if stop_string is not None:
-            finish_reason, stop_reason = FinishReason.STOP, stop_string
-            kept = detokenizer.num_output_tokens() - before
-            if kept < len(token_ids):  # tokens that came after the stop string in the same step
-                token_ids = token_ids[:kept]
-        delta = Delta(
-            self.id,
-            detokenizer.get_next_output_text(finish_reason is not None, True),
-            token_ids,
-            None if finish_reason is None else str(finish_reason),
-            stop_reason,
-        )
-        if output.prefill_stats is not None:
-            delta.num_cached_tokens = output.prefill_stats.num_cached_tokens
-        if self.logprobs is not None:
-            _add_logprobs(self.logprobs, delta, output)
-        return delta
-
-
-def _add_logprobs(processor: LogprobsProcessor, delta: Delta, output: EngineCoreOutput) -> None:
-    processor.update_from_output(output)
-    if processor.logprobs is not None:
-        count = len(delta.token_ids)
-        rows = processor.logprobs[-len(output.new_token_ids) :][:count] if count else []
-        delta.logprobs = [_candidates(row) for row in rows]
-    if processor.prompt_logprobs is not None:
-        prompt = processor.pop_prompt_logprobs()
-        if prompt:
-            delta.prompt_logprobs = [None if row is None else _candidates(row) for row in prompt]
-
-
-def _candidates(row: Mapping[int, Any]) -> list[Logprob]:
-    """One position's candidates. vLLM puts the chosen token first, then the others by rank."""
-    return [
-        Logprob(token_id, entry.logprob, entry.decoded_token or "")
-        for token_id, entry in row.items()
-    ]
-
-
 class EngineFacts(msgspec.Struct, frozen=True):
     """What a router must know of an engine before it sends to it."""
 
     max_model_len: int
     block_size: int
     max_num_seqs: int
+    max_num_batched_tokens: int
+    """How many tokens one step computes at the most."""
     kv_cache_tokens: int
     default_sampling: dict[str, Any]
     """Sampling defaults of the model itself, from its generation_config.json."""
@@ -185,7 +97,8 @@ class VllmEngine:
     """
 
     def __init__(self, engine_args: Mapping[str, Any]) -> None:
-        config = AsyncEngineArgs(**engine_args).create_engine_config(_USAGE)
+        args = {**engine_args, **choices.RESUMING}
+        config = AsyncEngineArgs(**args).create_engine_config(_USAGE)
         self._llm = _StepLLM(
             vllm_config=config,
             executor_class=Executor.get_class(config),
@@ -194,8 +107,12 @@ class VllmEngine:
             log_requests=False,
         )
         self._tokenizer: TokenizerLike = self._llm.get_tokenizer()
-        self._sequences: dict[str, _Running] = {}
+        self._takes_over = config.diffusion_config is None
+        self._schemas = ThreadPoolExecutor(_SCHEMA_THREADS, "schemas")
         self._names: dict[tuple[Hashable, int], str] = {}
+        """Every sequence, from its submission on."""
+        self._sequences: dict[str, Running] = {}
+        """Those that the engine core has, by those names."""
         self._submitted = 0
         self._running = self._waiting = 0
         self._kv_cache_usage = 0.0
@@ -209,6 +126,7 @@ class VllmEngine:
             max_model_len=config.model_config.max_model_len,
             block_size=cache.block_size,
             max_num_seqs=config.scheduler_config.max_num_seqs,
+            max_num_batched_tokens=config.scheduler_config.max_num_batched_tokens,
             kv_cache_tokens=(cache.num_gpu_blocks or 0) * cache.block_size,
             default_sampling=config.model_config.get_diff_sampling_param(),
         )
@@ -226,42 +144,80 @@ class VllmEngine:
     @property
     def unfinished(self) -> int:
         """How many sequences have been submitted and have not had their last delta."""
-        return len(self._sequences)
+        return len(self._names)
 
     def load(self) -> Load:
         """The engine's figures as of its last step."""
         return Load(self._running, self._waiting, self._kv_cache_usage, self._step_time_s)
 
-    async def submit(self, owner: Hashable, sequence: Sequence) -> None:
-        """Start a sequence. Raises BadRequest for what vLLM would not take."""
+    def submit(self, owner: Hashable, sequence: Sequence) -> Coroutine[Any, Any, None]:
+        """Start a sequence. What is returned, awaited, raises BadRequest for what vLLM refuses.
+
+        The sequence is known as soon as this has been called: an abort finds it while its schema is
+        still being checked.
+        """
         self._submitted += 1
         request_id = str(self._submitted)
+        self._names[owner, sequence.id] = request_id
+        return self._submit(owner, sequence, request_id)
+
+    async def _submit(self, owner: Hashable, sequence: Sequence, request_id: str) -> None:
         try:
-            request = self._llm.input_processor.process_inputs(
+            request = await self._request(request_id, sequence)
+            if self._names.get((owner, sequence.id)) == request_id:  # not aborted meanwhile
+                await self._begin(owner, sequence, request)
+        except BaseException:
+            self._forget(owner, sequence.id, request_id)
+            raise
+
+    async def _request(self, request_id: str, sequence: Sequence) -> EngineCoreRequest:
+        if sequence.sampling.structured_outputs is None:
+            return self._checked_request(request_id, sequence)
+        # vLLM builds a grammar to see whether it could: up to seconds.
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._schemas, self._checked_request, request_id, sequence
+        )
+
+    def _checked_request(self, request_id: str, sequence: Sequence) -> EngineCoreRequest:
+        processor = self._llm.input_processor
+        try:
+            processor.renderer.validate_token_ids(sequence.emitted_token_ids)
+            request = processor.process_inputs(
                 request_id,
-                tokens_input(sequence.prompt_token_ids),
-                _sampling_params(sequence.sampling),
+                tokens_input(sequence.prompt_token_ids, cache_salt=sequence.cache_salt),
+                _sampling_params(sequence),
                 supported_tasks=self._tasks,
             )
         except (VLLMClientError, ValueError, TypeError) as exc:
             raise BadRequest(str(exc)) from exc
         request.external_req_id = request_id
+        return request
+
+    async def _begin(self, owner: Hashable, sequence: Sequence, request: EngineCoreRequest) -> None:
         interval = max(self._stream_interval, sequence.sampling.stream_interval)
-        self._sequences[request_id] = _Running(owner, sequence, request, self._tokenizer, interval)
-        self._names[owner, sequence.id] = request_id
-        try:
-            await self._llm.engine_core.add_request_async(request)
-        except BaseException:
-            self._sequences.pop(request_id, None)
-            self._names.pop((owner, sequence.id), None)
-            raise
+        running = Running(owner, sequence.id, request, self._tokenizer, interval)
+        if emitted := sequence.emitted_token_ids:
+            if not self._takes_over:
+                raise RuntimeError("a diffusion model cannot go on with what another engine began")
+            last = running.take_over(emitted, end_of(request, emitted, self.facts.max_model_len))
+            if last is not None:
+                self._forget(owner, sequence.id, request.request_id)
+                return self._on_step({owner: [last]})
+        self._sequences[request.request_id] = running
+        await self._llm.engine_core.add_request_async(request)
+        return None
+
+    def _forget(self, owner: Hashable, sequence_id: int, request_id: str) -> None:
+        self._sequences.pop(request_id, None)
+        if self._names.get((owner, sequence_id)) == request_id:
+            del self._names[owner, sequence_id]
 
     async def abort(self, owner: Hashable, ids: list[int]) -> None:
         """Free these sequences at once; they yield nothing more. Unknown ids are passed over."""
         names = [name for i in ids if (name := self._names.pop((owner, i), None)) is not None]
-        for name in names:
-            del self._sequences[name]
-        await self._llm.engine_core.abort_requests_async(names)
+        begun = [name for name in names if self._sequences.pop(name, None) is not None]
+        await self._llm.engine_core.abort_requests_async(begun)
 
     async def abort_all(self, owner: Hashable) -> None:
         """Free everything that `owner` submitted."""
@@ -275,6 +231,7 @@ class VllmEngine:
 
     def shutdown(self) -> None:
         """Stop the engine core and its workers."""
+        self._schemas.shutdown(wait=False, cancel_futures=True)
         self._llm.shutdown(timeout=5)
 
     def _on_outputs(self, outputs: EngineCoreOutputs) -> list[str]:
@@ -322,8 +279,19 @@ class VllmEngine:
             self._last_step_at = now if self._sequences else 0.0
 
 
-def _sampling_params(sampling: Sampling) -> SamplingParams:
+def _sampling_params(sequence: Sequence) -> SamplingParams:
+    sampling = sequence.sampling
     fields = msgspec.structs.asdict(sampling)  # they have vLLM's names
     fields["stop"], fields["stop_token_ids"] = list(sampling.stop), list(sampling.stop_token_ids)
+    if sampling.structured_outputs is not None:
+        fields["structured_outputs"] = _structured_outputs(sampling.structured_outputs)
+    if sequence.emitted_token_ids:
+        fields["extra_args"] = {EMITTED: sequence.emitted_token_ids}
+        fields["prompt_logprobs"] = None  # they went out before the first token
     # Nobody else holds it, so vLLM need not copy it.
     return SamplingParams(**fields, output_kind=RequestOutputKind.DELTA, skip_clone=True)
+
+
+def _structured_outputs(wanted: StructuredOutputs) -> StructuredOutputsParams:
+    # What is not None counts as given.
+    return StructuredOutputsParams(json=wanted.json, json_object=wanted.json_object or None)

@@ -16,6 +16,7 @@ from vllm.v1.outputs import LogprobsLists, LogprobsTensors, ModelRunnerOutput
 from bench.simulated.contexts import Contexts, Hashes, Slots
 from bench.simulated.roofline import Counts
 from bench.simulated.vocabulary import TokenIds, Vocabulary
+from deployments.vllm_resume import emitted_token_ids
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,12 @@ class Sequences:
     def _add(self, request: NewRequestData) -> int:
         """Begin a sequence and return how many tokens of it are known."""
         name, params = request.req_id, request.sampling_params
-        # The second one is set for vLLM's newer model runner alone, which also hears of a preempted
-        # sequence as of a new one.
-        token_ids = request.prefill_token_ids or request.prompt_token_ids
+        # The first one is set for vLLM's newer model runner alone, which also hears of a preempted
+        # sequence as of a new one; the last is what another engine has generated of it.
+        token_ids = request.prefill_token_ids or [
+            *request.prompt_token_ids,
+            *emitted_token_ids(params),
+        ]
         again = name in self._contexts
         self._contexts.add(name, token_ids, params.seed)
         self._prompt_lengths[name] = len(request.prompt_token_ids)

@@ -101,6 +101,18 @@ class TestForCpu:
         assert f"\nclass {name}(" in source.read_text()
 
 
+class TestResuming:
+    def test_is_by_arguments_of_vllm_that_are_not_chosen_otherwise(self) -> None:
+        assert engine_args.RESUMING.keys() <= known() - for_cpu({"enforce_eager": True}).keys()
+
+    @pytest.mark.parametrize("path", engine_args.RESUMING.values())
+    def test_names_what_there_is(self, path: str) -> None:
+        package, module, name = path.split(".")
+        source = Path(engine_args.__file__).with_name(f"{module}.py").read_text()
+        assert package == "deployments"
+        assert f"\nclass {name}:" in source or f"\ndef {name}(" in source
+
+
 class TestThreads:
     def test_are_told_to_openmp_and_bound_to_no_core(self) -> None:
         environment = engine_args.cpu_environment(3)
