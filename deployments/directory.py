@@ -26,6 +26,8 @@ class Replica:
     port: int
     secret: str
     facts: dict[str, Any]
+    pid: int | None = None
+    """Its process, on its host."""
 
 
 Listener = Callable[[list[Replica]], None]

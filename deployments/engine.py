@@ -70,6 +70,7 @@ class EngineReplica:
         self._metadata = {
             "host": host,
             "port": port,
+            "pid": os.getpid(),
             "secret": secret,
             "facts": msgspec.to_builtins(self._engine.facts),
         }

@@ -27,7 +27,7 @@ from deployments.wire import MAX_FRAME_BYTES, Connection
 
 logger = logging.getLogger(__name__)
 
-BEAT_S = 0.5
+BEAT_S = 0.25
 """How often a router hears from an idle engine, at the least."""
 HELLO_WITHIN_S = 10.0
 """A connection that has not said hello for this long is cut."""
@@ -47,7 +47,9 @@ class Engine(Protocol):
     @property
     def unfinished(self) -> int: ...
     def load(self) -> Load: ...
-    async def submit(self, owner: Hashable, sequence: Sequence) -> None: ...
+    def submit(self, owner: Hashable, sequence: Sequence) -> Coroutine[Any, Any, None]:
+        """Take a sequence in, so that an abort finds it; awaiting the result starts it."""
+
     async def abort(self, owner: Hashable, ids: list[int]) -> None: ...
     async def abort_all(self, owner: Hashable) -> None: ...
     async def canary(self) -> None: ...
@@ -101,6 +103,7 @@ class EngineServer:
             self._engine.load(),
             progressing=self.progressing,
             draining=self._draining_since is not None,
+            routers=max(1, len(self._inboxes)),
         )
 
     def on_step(self, batches: dict[Hashable, list[Delta]]) -> None:
@@ -204,16 +207,28 @@ class EngineServer:
         for sequence in message.sequences:
             if router not in self._inboxes:
                 return None
-            error = await self._submit(router, sequence)
+            starting = self._engine.submit(router, sequence)
+            if sequence.sampling.structured_outputs is not None:
+                # To check a schema takes a while, and others need not wait for it.
+                self._spawn(self._start_later(router, sequence, starting))
+                continue
+            error = await self._start(sequence, starting)
             if error is not None:
                 refused.append(error)
         if refused:
             router.send(Step(refused, self.load()))
         return None
 
-    async def _submit(self, router: Router, sequence: Sequence) -> Delta | None:
+    async def _start_later(
+        self, router: Router, sequence: Sequence, starting: Coroutine[Any, Any, None]
+    ) -> None:
+        error = await self._start(sequence, starting)
+        if error is not None:
+            router.send(Step([error], self.load()))
+
+    async def _start(self, sequence: Sequence, starting: Coroutine[Any, Any, None]) -> Delta | None:
         try:
-            await self._engine.submit(router, sequence)
+            await starting
         except BadRequest as exc:
             return Delta(sequence.id, "", [], "error", error=exc.message, bad_request=True)
         except Exception:

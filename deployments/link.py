@@ -5,32 +5,54 @@ import contextlib
 import itertools
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from deployments.directory import Replica
-from deployments.errors import EngineFailed
 from deployments.messages import (
     PROTOCOL,
     Abort,
+    Delta,
     Hello,
     Load,
     Refusal,
-    Sampling,
     Sequence,
     Step,
     Submit,
     ToRouter,
 )
-from deployments.stream import Stream
+from deployments.scheduling.breaker import Breaker
+from deployments.scheduling.room import Capacity, Room, room
+from deployments.ticket import Ticket
 from deployments.wire import Connection
 
 logger = logging.getLogger("ray.serve")
 
-BEAT_TIMEOUT_S = 3.0
-"""An engine that has not been heard for this long gets no new work."""
-LOST_AFTER_S = 10.0
+LATE_AFTER_S = 0.9
+"""An engine that has not been heard for this long gets no new work until it is heard again."""
+SILENT_AFTER_S = 3.0
+"""An engine that has not been heard for this long is not ready."""
+LOST_AFTER_S = 5.0
 """An engine that has not been heard for this long has lost what it had, too."""
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.1, 2.0
 _NEVER = float("-inf")
+_A_SEQUENCE = 128
+"""Tokens that another router's sequence is taken to need while there is none of ours to go by."""
+
+
+class Dispatch(Protocol):
+    """Who hears of what becomes of the tickets."""
+
+    def began(self, link: "EngineLink", ticket: Ticket, delta: Delta) -> None:
+        """The first delta of a ticket on this link has come, and is about to be passed on."""
+
+    def ended(self, link: "EngineLink", ticket: Ticket, delta: Delta) -> None:
+        """The last delta of a ticket has come; one that reports an error is not passed on."""
+
+    def lost(self, link: "EngineLink", tickets: list[Ticket]) -> None:
+        """The engine is gone, and these were there."""
+
+    def heard(self, link: "EngineLink", tokens: int) -> None:
+        """A message has been worked through, and it brought so many tokens."""
 
 
 class EngineLink:
@@ -39,17 +61,30 @@ class EngineLink:
     Everything that is submitted or aborted in one turn of the event loop goes in one message.
     """
 
-    def __init__(self, replica: Replica, router: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self, replica: Replica, router: str, dispatch: Dispatch, now: Callable[[], float]
+    ) -> None:
         self.replica = replica
-        self.load = Load()
+        self.report = Load()
+        """What the engine said of itself last."""
         self.others = 0
         """Sequences of other routers on this engine, by its last report."""
+        self.prefilling = 0
+        """Tokens that were sent to be taken in and of which nothing has come back yet."""
+        self.breaker = Breaker()
+        self.capacity = Capacity.of(replica.facts)
+        self._owed = 0.0
+        self._had = 0
+        """How many sequences were there when it was last heard."""
+        self._probe = -1
+        """The sequence by which the breaker judges, when it is half open."""
         self._router = router
+        self._dispatch = dispatch
         self._now = now
         self._connected_at = self._heard_at = _NEVER
         self._retry_s = _FIRST_RETRY_S
         self._ids = itertools.count()
-        self._streams: dict[int, tuple[Stream, int]] = {}
+        self._tickets: dict[int, Ticket] = {}
         self._starting: list[Sequence] = []
         self._aborting: list[int] = []
         self._connection: Connection[ToRouter] | None = None
@@ -57,38 +92,84 @@ class EngineLink:
         self._task = asyncio.get_running_loop().create_task(self._stay_connected())
 
     @property
-    def in_flight(self) -> int:
-        """Sequences that this router has there."""
-        return len(self._streams)
+    def name(self) -> str:
+        """The replica's own."""
+        return self.replica.id
 
     @property
-    def kv_cache_usage(self) -> float:
-        """Share of KV blocks in use, 0 to 1, by the engine's last report."""
-        return self.load.kv_cache_usage
+    def tickets(self) -> list[Ticket]:
+        """What this router has there."""
+        return list(self._tickets.values())
+
+    @property
+    def in_flight(self) -> int:
+        """How many sequences this router has there."""
+        return len(self._tickets)
+
+    @property
+    def load(self) -> int:
+        """Tokens that the engine has to compute yet, as far as this router knows."""
+        mine = self.prefilling + max(0.0, self._owed)
+        each = mine / len(self._tickets) if self._tickets else _A_SEQUENCE
+        return int(mine + self.others * each)
+
+    @property
+    def room(self) -> Room:
+        """What may be sent there now."""
+        report = self.report
+        return room(
+            self.capacity,
+            in_flight=len(self._tickets),
+            others=self.others,
+            routers=report.routers,
+            kv_cache_usage=report.kv_cache_usage,
+            prefilling=self.prefilling,
+            sent=max(0, len(self._tickets) - self._had),
+        )
 
     @property
     def beats(self) -> bool:
         """True while the engine is heard and says that it makes progress."""
-        return self._now() - self._heard_at < BEAT_TIMEOUT_S and self.load.progressing
+        return self._now() - self._heard_at < SILENT_AFTER_S and self.report.progressing
 
     @property
     def takes_work(self) -> bool:
         """True while new sequences may be sent there."""
-        return self.beats and not self.load.draining
+        report = self.report
+        late = self._now() - self._heard_at >= LATE_AFTER_S
+        return not late and report.progressing and not report.draining
 
-    def submit(self, prompt: list[int], sampling: Sampling, stream: Stream, index: int) -> int:
-        """Start a sequence whose deltas go to `stream` under `index`; returns its id."""
+    def submit(self, ticket: Ticket, cached: int = 0) -> None:
+        """Start a sequence, or go on with it; its deltas go to its stream.
+
+        So many tokens of it are taken to be cached there.
+        """
         self._flush_soon()
-        sequence = Sequence(next(self._ids), prompt, sampling)
-        self._streams[sequence.id] = (stream, index)
-        self._starting.append(sequence)
-        return sequence.id
+        identity = next(self._ids)
+        ticket.place = (self, identity)
+        ticket.placed_at, ticket.first_at = self._now(), None
+        ticket.owed, ticket.began_with = ticket.remaining, len(ticket.emitted)
+        ticket.uncached = max(1, ticket.context - cached)
+        self._tickets[identity] = ticket
+        self.prefilling += ticket.uncached
+        self._owed += ticket.owed
+        if self.breaker.started(ticket.placed_at):
+            self._probe = identity
+        self._starting.append(ticket.sequence(identity))
 
-    def forget(self, sequence_id: int) -> None:
-        """Abort a sequence if it is still under way; its stream gets nothing more."""
-        if self._streams.pop(sequence_id, None) is not None:
-            self._flush_soon()
-            self._aborting.append(sequence_id)
+    def withdraw(self, ticket: Ticket) -> None:
+        """Abort a sequence that is under way here; its stream gets nothing more from here."""
+        assert ticket.place is not None
+        self._flush_soon()
+        self._aborting.append(ticket.place[1])
+        self._settle(ticket)
+
+    def take_all(self) -> list[Ticket]:
+        """Withdraw every sequence, for others to go on with."""
+        tickets = self.tickets
+        for ticket in tickets:
+            self.withdraw(ticket)
+        return tickets
 
     def check(self) -> None:
         """Drop a connection over which nothing has come for too long. Call it now and then."""
@@ -99,7 +180,7 @@ class EngineLink:
             connection.abort()
 
     async def close(self) -> None:
-        """Disconnect for good; what is still under way fails."""
+        """Disconnect for good; what is still under way is lost."""
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
@@ -113,7 +194,7 @@ class EngineLink:
         aborting, self._aborting = self._aborting, []
         connection = self._connection
         if connection is None:
-            return  # they failed with the connection
+            return  # they were lost with the connection
         if starting:
             connection.send(Submit(starting))
         if aborting:
@@ -124,20 +205,52 @@ class EngineLink:
             logger.error("Engine replica %s refuses: %s", self.replica.id, message.reason)
             return
         self._heard_at = self._now()
-        self.load = load = message.load
-        if message.deltas:
-            self._deliver(message)
-        self.others = max(0, load.running + load.waiting - len(self._streams))
+        self.report = report = message.load
+        tokens = self._deliver(message) if message.deltas else 0
+        self._had = len(self._tickets)
+        self.others = max(0, report.running + report.waiting - self._had)
+        self._dispatch.heard(self, tokens)
 
-    def _deliver(self, step: Step) -> None:
-        streams = self._streams
+    def _deliver(self, step: Step) -> int:
+        tickets = self._tickets
+        tokens = 0
         for delta in step.deltas:
-            entry = streams.get(delta.id)
-            if entry is None:
-                continue  # aborted while it was on its way
-            entry[0].push(entry[1], delta)
+            ticket = tickets.get(delta.id)
+            if ticket is None:
+                continue  # withdrawn while it was on its way
+            if delta.finish_reason == "error":  # what else is in it does not reach the client
+                self._settle(ticket)
+                self._dispatch.ended(self, ticket, delta)
+                continue
+            tokens += len(delta.token_ids)
+            if ticket.first_at is None:
+                self._begin(ticket, delta)
+            ticket.emitted += delta.token_ids
             if delta.finish_reason is not None:
-                streams.pop(delta.id, None)
+                self._settle(ticket)
+                self._dispatch.ended(self, ticket, delta)
+            ticket.stream.push(ticket.index, delta)
+        self._owed -= tokens
+        return tokens
+
+    def _begin(self, ticket: Ticket, delta: Delta) -> None:
+        ticket.first_at = self._now()
+        self.prefilling -= ticket.uncached
+        self.breaker.succeeded()
+        self._dispatch.began(self, ticket, delta)
+
+    def _settle(self, ticket: Ticket) -> None:
+        """Close the books on a ticket that is no longer here."""
+        assert ticket.place is not None
+        identity = ticket.place[1]
+        del self._tickets[identity]
+        ticket.place = None
+        if ticket.first_at is None:
+            self.prefilling -= ticket.uncached
+            if identity == self._probe:  # it has told nothing; who knows better says so next
+                self.breaker.cancelled()
+        # What it has brought is taken off with the message that brought it.
+        self._owed -= ticket.owed - (len(ticket.emitted) - ticket.began_with)
 
     def _on_lost(self, _: Connection[ToRouter]) -> None:
         self._connection = None
@@ -145,14 +258,16 @@ class EngineLink:
             self._retry_s = _FIRST_RETRY_S
         self._heard_at = _NEVER
         self._lost.set()
-        self._fail_all()
+        self._lose_all()
 
-    def _fail_all(self) -> None:
-        streams, self._streams = self._streams, {}
+    def _lose_all(self) -> None:
+        tickets = self.tickets
+        for ticket in tickets:
+            self._settle(ticket)
         self._starting.clear()
         self._aborting.clear()
-        for stream, _ in streams.values():
-            stream.fail(EngineFailed("The engine that worked on this request was lost."))
+        if tickets:
+            self._dispatch.lost(self, tickets)
 
     async def _stay_connected(self) -> None:
         try:
@@ -169,7 +284,8 @@ class EngineLink:
         finally:
             if self._connection is not None:
                 self._connection.abort()  # the engine frees everything of ours when we are gone
-            self._fail_all()
+            self._heard_at = _NEVER
+            self._lose_all()
 
     async def _connect(self) -> None:
         self._lost.clear()

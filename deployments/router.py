@@ -1,35 +1,46 @@
-"""The router: admits requests, places their sequences, streams their deltas, frees what is left.
+"""The router: takes requests in, streams their deltas, frees what is left.
 
 One lives in each router replica, on its event loop. It knows no HTTP.
 """
 
 import asyncio
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from deployments import directory
 from deployments.directory import Replica
+from deployments.dispatcher import Rules
 from deployments.errors import BadRequest, ModelNotFound, Overloaded
 from deployments.messages import Sampling
 from deployments.pool import EnginePool
+from deployments.scheduling.terms import Terms
 from deployments.stream import Stream
 
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
 
 Prompt = list[int]
+_ON_NO_TERMS = Terms()
 
 
 class Router:
     """Requests in, streams out, over the engines of every model."""
 
-    def __init__(self, engines: Mapping[str, "DeploymentHandle"], *, max_sequences: int) -> None:
+    def __init__(
+        self,
+        engines: Mapping[str, "DeploymentHandle"],
+        *,
+        max_sequences: int,
+        rules: Rules | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max_sequences = max_sequences
         self._sequences = 0
         identity = uuid.uuid4().hex
-        self.pools = {name: EnginePool(identity) for name in engines}
+        self.pools = {name: EnginePool(identity, rules, now) for name in engines}
         loop = asyncio.get_running_loop()
         self._stop_watching = [
             directory.watch(handle, _updater(loop, self.pools[name]))
@@ -45,35 +56,38 @@ class Router:
 
     @contextmanager
     def generate(
-        self, model: str, sequences: list[tuple[Prompt, Sampling]], *, buffer_limit: int
+        self,
+        model: str,
+        sequences: list[tuple[Prompt, Sampling]],
+        terms: Terms = _ON_NO_TERMS,
+        *,
+        buffer_limit: int,
     ) -> Iterator[Stream]:
-        """Start `sequences` and give the stream of their deltas, by index.
+        """Take in `sequences` and give the stream of their deltas, by index.
 
-        On leaving, however, whatever is still under way is freed. `buffer_limit` is in characters
-        of text not yet read. Raises ModelNotFound, BadRequest, Overloaded or EngineUnavailable.
+        On leaving, however, whatever is still waiting or under way is freed. `buffer_limit` is in
+        characters of text not yet read. Raises ModelNotFound, BadRequest, Overloaded or
+        EngineUnavailable.
         """
-        pool = self.pool(model)
-        if len(sequences) > self._max_sequences:
+        dispatcher = self.pool(model).dispatcher
+        count = len(sequences)
+        if count > self._max_sequences:
             raise BadRequest(
-                f"The request asks for {len(sequences)} sequences, and this server takes "
+                f"The request asks for {count} sequences, and this server takes "
                 f"at most {self._max_sequences} at a time."
             )
-        if self._sequences + len(sequences) > self._max_sequences:
+        if self._sequences + count > self._max_sequences:
             raise Overloaded(
                 f"This server has its {self._max_sequences} sequences under way. Try again later."
             )
-        self._sequences += len(sequences)
-        stream = Stream(len(sequences), buffer_limit)
-        placed = []
+        stream = Stream(count, buffer_limit)
+        tickets = dispatcher.admit(sequences, terms, stream)
+        self._sequences += count
         try:
-            for index, (prompt, sampling) in enumerate(sequences):
-                link = pool.place()
-                placed.append((link, link.submit(prompt, sampling, stream, index)))
             yield stream
         finally:
-            self._sequences -= len(sequences)
-            for link, sequence_id in placed:
-                link.forget(sequence_id)
+            self._sequences -= count
+            dispatcher.release(tickets)
 
     async def close(self) -> None:
         """Disconnect from every engine."""

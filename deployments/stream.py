@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from deployments.errors import BadRequest, EngineFailed, SluiceError
 from deployments.messages import Delta
 
 Indexed = tuple[int, Delta]
@@ -25,13 +24,22 @@ class Stream:
         "_pending",
         "_pending_chars",
         "_waiter",
+        "begun",
         "on_overflow",
+        "predicted_s",
         "unfinished",
+        "waited_s",
     )
 
     def __init__(self, count: int, limit: int) -> None:
         self.unfinished = count
         """How many sequences have not had their last delta."""
+        self.begun = False
+        """True once the first delta of any sequence has come."""
+        self.waited_s = 0.0
+        """How long the request waited in the router; known once it has begun."""
+        self.predicted_s = 0.0
+        """How long its first token was to take, when it was admitted."""
         self.on_overflow: Callable[[], object] | None = None
         self._limit = limit
         self._pending: list[Indexed] = []
@@ -49,8 +57,6 @@ class Stream:
     def push(self, index: int, delta: Delta) -> None:
         """Add one delta; called by the link that the engine's message came over."""
         if delta.finish_reason is not None:
-            if delta.finish_reason == "error":
-                return self.fail(_error_of(delta))
             self.unfinished -= 1
         self._pending.append((index, delta))
         self._pending_chars += len(delta.text)
@@ -59,7 +65,6 @@ class Stream:
         elif self._pending_chars > self._limit and self.on_overflow is not None:
             on_overflow, self.on_overflow = self.on_overflow, None
             on_overflow()
-        return None
 
     def fail(self, error: BaseException) -> None:
         """End the stream with `error`, which the reader gets after what came before it."""
@@ -87,8 +92,3 @@ class Stream:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-
-def _error_of(delta: Delta) -> SluiceError:
-    message = delta.error or "The engine reported an internal error."
-    return BadRequest(message) if delta.bad_request else EngineFailed(message)

@@ -27,15 +27,16 @@ class Tokenizing:
         self,
         messages: Sequence[Message],
         *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
         add_special_tokens: bool = False,
     ) -> list[int]:
         """The prompt for `messages`; raises BadRequest when the template will not have them."""
-        length = sum(len(str(message["content"])) for message in messages)
+        length = sum(len(str(message["content"])) for message in messages) + len(str(tools or ""))
 
         def render() -> list[int]:
-            text = self._render(messages, add_generation_prompt, continue_final_message)
+            text = self._render(messages, tools, add_generation_prompt, continue_final_message)
             return self._encode(text, add_special_tokens)
 
         return await _off_the_loop_if_long(length, render)
@@ -61,13 +62,18 @@ class Tokenizing:
         return ids
 
     def _render(
-        self, messages: Sequence[Message], add_generation_prompt: bool, continue_final: bool
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None,
+        add_generation_prompt: bool,
+        continue_final: bool,
     ) -> str:
         if self._tokenizer.chat_template is None:
             raise BadRequest("This model has no chat template; use /v1/completions.", param="model")
         try:
             text: str = self._tokenizer.apply_chat_template(
                 messages,
+                tools=tools,
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
                 continue_final_message=continue_final,

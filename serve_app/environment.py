@@ -5,6 +5,7 @@ What the user has set stays as it is.
 
 import importlib.util
 import os
+import random
 import socket
 from pathlib import Path
 
@@ -31,6 +32,16 @@ _BEHIND_HAPROXY = {
 }
 _HAPROXY_PORTS = {"RAY_SERVE_HAPROXY_METRICS_PORT": 9101, "RAY_SERVE_HAPROXY_STATS_PORT": 8404}
 """Serve's own choice for HAProxy's pages; a second server on this machine takes others."""
+_INGRESS_PORTS = (
+    "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT",
+    "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT",
+)
+"""Between them Serve gives each router replica a port. Its own choice is the same for every server
+of a machine, and it shares ports (SO_REUSEPORT): two servers would answer for each other."""
+_INGRESS_RANGE = 500
+_INGRESS_STARTS = range(10_000, 32_000 - _INGRESS_RANGE)
+"""Below the ports that the kernel gives away."""
+_INGRESS_PROBES = 16
 INTERNAL = frozenset({"SLUICE_HAPROXY", "SLUICE_HAPROXY_LOCAL"})
 """Variables of our own that are no settings: they tell haproxy.sh what to start, and how."""
 
@@ -47,6 +58,10 @@ def prepare(*, haproxy: bool, local: bool = False) -> None:
         os.environ["SLUICE_HAPROXY_LOCAL"] = str(int(local))
         for name, port in _HAPROXY_PORTS.items():
             os.environ.setdefault(name, str(port if _is_free(port) else _any_free_port()))
+        if not os.environ.keys() & set(_INGRESS_PORTS):
+            first = _free_ingress_start()
+            for name, port in zip(_INGRESS_PORTS, (first, first + _INGRESS_RANGE - 1), strict=True):
+                os.environ[name] = str(port)
 
 
 def _haproxy_program() -> str:
@@ -65,6 +80,16 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _free_ingress_start() -> int:
+    """Where a range begins of which nobody uses the first ports, which are given away first.
+
+    One that starts at the same moment uses none yet, so the place is left to chance.
+    """
+    starts = random.sample(_INGRESS_STARTS, 100)
+    free = (s for s in starts if all(map(_is_free, range(s, s + _INGRESS_PROBES))))
+    return next(free, starts[0])
 
 
 def _any_free_port() -> int:

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.messages import Delta
 from deployments.stream import Indexed
+from serve_app.http.auth import terms_of
 from serve_app.http.generation import Sequences, Usage, collect, new_id
 from serve_app.http.protocol import GenerationRequest
 from serve_app.http.service import Service
-from serve_app.http.sse import EventStream
+from serve_app.http.sse import EventStream, timing
 
 _json = msgspec.json.Encoder().encode
 
@@ -113,13 +115,19 @@ class Answer(ABC):
         return rendered
 
 
-async def respond(service: Service, sequences: Sequences, answer: Answer) -> Response:
+async def respond(request: Request, sequences: Sequences, answer: Answer) -> Response:
     """Generate `sequences` and give `answer`, whole or as a stream."""
+    service: Service = request.app.state.service
     model = answer.request.model
+    terms = terms_of(
+        request, share_prefix_cache=service.share_prefix_cache, deadlines=service.deadlines
+    )
     if answer.request.stream:
-        return EventStream(service, model, sequences, answer)
+        return EventStream(service, model, sequences, terms, answer)
     with service.router.generate(
-        model, sequences, buffer_limit=service.stream_buffer_chars
+        model, sequences, terms, buffer_limit=service.stream_buffer_chars
     ) as stream:
         choices = await collect(stream, len(sequences), answer.usage)
-    return Response(answer.whole(choices), media_type="application/json")
+    response = Response(answer.whole(choices), media_type="application/json")
+    response.raw_headers += timing(stream)
+    return response

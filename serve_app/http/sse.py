@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from deployments.errors import SluiceError
+from deployments.scheduling.terms import Terms
 from deployments.stream import Indexed, Stream
 from serve_app.http import errors
 from serve_app.http.generation import Sequences
@@ -19,6 +20,15 @@ _HEADERS = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
 ]
+
+
+def timing(stream: Stream) -> list[tuple[bytes, bytes]]:
+    """What the router tells of a request's wait, in milliseconds: how long it waited for an engine,
+    and after how long its first token was to come when it was admitted."""
+    return [
+        (b"x-sluice-wait-ms", b"%d" % round(1000 * stream.waited_s)),
+        (b"x-sluice-predicted-ms", b"%d" % round(1000 * stream.predicted_s)),
+    ]
 
 
 class Encoder(Protocol):
@@ -38,22 +48,29 @@ class EventStream(Response):
     After that a failure is an error event, without a `[DONE]`.
     """
 
-    def __init__(self, service: Service, model: str, sequences: Sequences, encoder: Encoder):
+    def __init__(
+        self, service: Service, model: str, sequences: Sequences, terms: Terms, encoder: Encoder
+    ) -> None:
         self._service = service
         self._model = model
         self._sequences = sequences
+        self._terms = terms
         self._encoder = encoder
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._service.router.generate(
-            self._model, self._sequences, buffer_limit=self._service.stream_buffer_chars
+            self._model,
+            self._sequences,
+            self._terms,
+            buffer_limit=self._service.stream_buffer_chars,
         ) as stream:
             first = await stream.read()
             task = asyncio.current_task()
             assert task is not None
             stream.on_overflow = task.cancel  # ends a wait for a reader that does not read
-            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            headers = [*_HEADERS, *timing(stream)]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
             last = await self._send_events(stream, first, send)
         await send({"type": "http.response.body", "body": last, "more_body": False})
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deployments import engine_server
+from deployments import dispatcher, engine_server, link, pool
+from deployments.pool import EnginePool
 from tests.unit import loops
 from tests.unit.fakes import FakeClock, Serving, serving, until
 from tests.unit.peers import ScriptedEngine, scripted_engine
@@ -87,7 +88,37 @@ def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits long for an engine."""
+    monkeypatch.setattr(dispatcher, "GRACE_S", 0.02)
+
+
+@pytest.fixture
 async def engine() -> AsyncIterator[ScriptedEngine]:
     """The engine's end of a connection, played by the test."""
     async with scripted_engine() as engine:
         yield engine
+
+
+@pytest.fixture
+async def one() -> AsyncIterator[ScriptedEngine]:
+    """An engine of that name."""
+    async with scripted_engine("one") as engine:
+        yield engine
+
+
+@pytest.fixture
+async def two() -> AsyncIterator[ScriptedEngine]:
+    """Another engine."""
+    async with scripted_engine("two") as engine:
+        yield engine
+
+
+@pytest.fixture
+async def engines(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EnginePool]:
+    """A pool that looks at its links, and tries lost ones again, many times a second."""
+    monkeypatch.setattr(pool, "_CHECK_S", 0.005)
+    monkeypatch.setattr(link, "_FIRST_RETRY_S", 0.002)
+    engines = EnginePool("router", now=clock)
+    yield engines
+    await engines.close()

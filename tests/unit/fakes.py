@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import Any
 from deployments import directory
 from deployments.directory import Replica
 from deployments.engine_server import EngineServer
-from deployments.messages import Delta, Load, Logprob, Sequence
+from deployments.messages import Delta, Load, Logprob, Sampling, Sequence
 from deployments.progress import Progress
 
 SECRET = "open sesame"
@@ -20,6 +21,7 @@ FACTS: dict[str, Any] = {
     "block_size": 16,
     "max_num_seqs": 8,
     "kv_cache_tokens": 4096,
+    "max_num_batched_tokens": 1024,
     "default_sampling": {},
 }
 """What a replica says of its engine, as deployments.vllm_engine.EngineFacts has it."""
@@ -53,12 +55,15 @@ class FakeEngine:
 
     Give `on_step` to it (`serving` does), then say what happens with `step` and `finish`. With
     `echo=N` it needs no script: each sequence gets N tokens ("w0 ", "w1 ", ...) or its `max_tokens`
-    if that is less, one in each turn of the event loop, the last with its `finish_reason`.
+    if that is less, one in each turn of the event loop, the last with its `finish_reason`. One that
+    another engine has begun goes on behind what that one said.
     """
 
     def __init__(self, *, echo: int | None = None, now: Callable[[], float] = time.monotonic):
         self.on_step: Callable[[dict[Hashable, list[Delta]]], None] = lambda _: None
         self.echo = echo
+        self.speaks_until = math.inf
+        """After so many tokens of a sequence it says no more of it, until `resume`."""
         self.running: dict[tuple[Hashable, int], Sequence] = {}
         """What has been submitted and not ended, by owner and sequence id, oldest first."""
         self.submitted: list[tuple[Hashable, Sequence]] = []
@@ -83,6 +88,7 @@ class FakeEngine:
         self.last_progress = now()
         self._now = now
         self._spoken: dict[tuple[Hashable, int], int] = {}
+        self._speaking = False
 
     @property
     def unfinished(self) -> int:
@@ -98,9 +104,8 @@ class FakeEngine:
         self.submitted.append((owner, sequence))
         self.running[owner, sequence.id] = sequence
         if self.echo is not None:
-            if not self._spoken:
-                asyncio.get_running_loop().call_soon(self._speak)
-            self._spoken[owner, sequence.id] = 0
+            self._spoken[owner, sequence.id] = len(sequence.emitted_token_ids)
+            self._speak_soon()
         await self.gate.wait()
 
     async def abort(self, owner: Hashable, ids: list[int]) -> None:
@@ -147,6 +152,11 @@ class FakeEngine:
             batches.setdefault(owner, []).append(Delta(sequence_id, text, [7], "stop"))
         self.step(batches)
 
+    def resume(self) -> None:
+        """Say the rest."""
+        self.speaks_until = math.inf
+        self._speak_soon()
+
     async def next_submitted(self, count: int = 1) -> tuple[Hashable, Sequence]:
         """Wait until `count` sequences have been submitted in all; returns that one."""
         await until(lambda: len(self.submitted) >= count, f"{count} sequences are submitted")
@@ -158,23 +168,35 @@ class FakeEngine:
                 self.aborted.append((owner, i))
             self._spoken.pop((owner, i), None)
 
+    def _speak_soon(self) -> None:
+        if not self._speaking:
+            self._speaking = True
+            asyncio.get_running_loop().call_soon(self._speak)
+
     def _speak(self) -> None:
-        assert self.echo is not None
+        self._speaking = False
         batches: dict[Hashable, list[Delta]] = {}
         for (owner, sequence_id), spoken in self._spoken.items():
-            sampling = self.running[owner, sequence_id].sampling
-            text = f"w{spoken} "
-            delta = Delta(sequence_id, text, [spoken])
-            if spoken + 1 >= min(self.echo, sampling.max_tokens):
-                delta.finish_reason = "stop" if spoken + 1 >= self.echo else "length"
-            if sampling.logprobs is not None:
-                candidates = range(1 + sampling.logprobs)
-                delta.logprobs = [[Logprob(spoken + i, -0.5 * (i + 1), text) for i in candidates]]
-            self._spoken[owner, sequence_id] += 1
-            batches.setdefault(owner, []).append(delta)
-        self.step(batches)
-        if self._spoken:
-            asyncio.get_running_loop().call_soon(self._speak)
+            if spoken < self.speaks_until:
+                delta = self._word(sequence_id, self.running[owner, sequence_id].sampling, spoken)
+                batches.setdefault(owner, []).append(delta)
+        for owner, deltas in batches.items():
+            for delta in deltas:
+                self._spoken[owner, delta.id] += 1
+        if batches:
+            self.step(batches)
+            self._speak_soon()
+
+    def _word(self, sequence_id: int, sampling: Sampling, spoken: int) -> Delta:
+        assert self.echo is not None
+        text = f"w{spoken} "
+        delta = Delta(sequence_id, text, [spoken])
+        if spoken + 1 >= min(self.echo, sampling.max_tokens):
+            delta.finish_reason = "stop" if spoken + 1 >= self.echo else "length"
+        if sampling.logprobs is not None:
+            candidates = range(1 + sampling.logprobs)
+            delta.logprobs = [[Logprob(spoken + i, -0.5 * (i + 1), text) for i in candidates]]
+        return delta
 
 
 @dataclass(frozen=True)
@@ -185,6 +207,12 @@ class Serving:
     server: EngineServer
     replica: Replica
     """What a router must know to connect."""
+
+    async def die(self) -> None:
+        """End as a process does that is killed: nothing that is still unsent is sent."""
+        for router in self.server._connections:
+            router.abort()
+        await self.server.close()
 
 
 _replicas = itertools.count()

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -11,10 +12,12 @@ import httpx
 import msgspec
 from starlette.types import ASGIApp, Message
 
+from deployments.dispatcher import Rules
 from deployments.messages import Delta, Logprob
 from deployments.messages import Sequence as Submitted
 from deployments.router import Router
 from deployments.tokenizing import Tokenizing
+from serve_app.access import Keys
 from serve_app.http.app import create_app
 from serve_app.http.service import Service
 from tests.unit.fakes import FACTS, FakeEngine, FakeHandle, Serving, serving, until
@@ -31,6 +34,7 @@ class CharTokenizer:
         self,
         messages: Sequence[Mapping[str, Any]],
         *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
         add_generation_prompt: bool,
         continue_final_message: bool,
         add_special_tokens: bool,
@@ -98,6 +102,7 @@ class Exchange:
             "path": path,
             "query_string": b"",
             "headers": [(b"content-type", b"application/json")],
+            "client": ("127.0.0.1", 1),
         }
         self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
 
@@ -128,18 +133,29 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Site:
-    """One model, `MODEL`, with one engine behind the whole application."""
+    """One model, `MODEL`, with its engines behind the whole application."""
 
-    engine: FakeEngine
-    serving: Serving
+    servings: Sequence[Serving]
     handle: FakeHandle
     router: Router
     app: ASGIApp
     http: httpx.AsyncClient
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
+    @property
+    def serving(self) -> Serving:
+        """The first engine's replica."""
+        return self.servings[0]
+
+    @property
+    def engine(self) -> FakeEngine:
+        """The first engine."""
+        return self.serving.engine
+
+    async def post(
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         """The whole answer."""
-        return await self.http.post(path, json=body)
+        return await self.http.post(path, json=body, headers=headers)
 
     def open(self, path: str, body: Mapping[str, Any]) -> Exchange:
         """An answer to be read piece by piece."""
@@ -176,21 +192,29 @@ async def site(
     max_sequences: int = 64,
     max_body_bytes: int = 100_000,
     stream_buffer_chars: int = 1000,
+    engines: int = 1,
+    rules: Rules | None = None,
+    keys: Keys | None = None,
+    now: Callable[[], float] = time.monotonic,
     **facts: Any,
 ) -> AsyncIterator[Site]:
-    """A site; with `echo`, its engine says that many words by itself."""
-    async with serving(FakeEngine(echo=echo)) as behind:
+    """A site; with `echo`, its engines say that many words by themselves."""
+    async with AsyncExitStack() as stack:
+        servings = [
+            await stack.enter_async_context(serving(FakeEngine(echo=echo))) for _ in range(engines)
+        ]
         handle = FakeHandle()
-        router = Router({MODEL: handle}, max_sequences=max_sequences)
+        router = Router({MODEL: handle}, max_sequences=max_sequences, rules=rules, now=now)
+        stack.push_async_callback(router.close)
         tokenizers = {MODEL: cast(Tokenizing, tokenizer or CharTokenizer())}
-        app = create_app(Service(router, tokenizers, max_body_bytes, stream_buffer_chars))
+        service = Service(router, tokenizers, max_body_bytes, stream_buffer_chars)
+        app = create_app(service, keys)
         # The client must get the answer to a crash; the server would log the crash itself.
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://sluice") as http:
-            if running:
-                handle.publish(replace(behind.replica, facts={**FACTS, **facts}))
-                await until(lambda: router.pools[MODEL].ready, "the engine beats")
-            try:
-                yield Site(behind.engine, behind, handle, router, app, http)
-            finally:
-                await router.close()
+        http = httpx.AsyncClient(transport=transport, base_url="http://sluice")
+        await stack.enter_async_context(http)
+        if running:
+            handle.publish(*(replace(s.replica, facts={**FACTS, **facts}) for s in servings))
+            pool = router.pools[MODEL]
+            await until(lambda: sum(link.beats for link in pool.links) == engines, "engines beat")
+        yield Site(servings, handle, router, app, http)

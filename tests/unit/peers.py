@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from collections.abc import Sequence as SequenceOf
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 
 from deployments.directory import Replica
-from deployments.link import EngineLink
+from deployments.link import Dispatch, EngineLink
 from deployments.messages import (
     PROTOCOL,
     Delta,
@@ -21,7 +22,9 @@ from deployments.messages import (
     ToEngine,
     ToRouter,
 )
+from deployments.scheduling.terms import Terms
 from deployments.stream import Stream
+from deployments.ticket import Ticket
 from deployments.wire import Connection
 from tests.unit.fakes import FACTS, SECRET, FakeClock, until
 
@@ -138,6 +141,8 @@ class ScriptedEngine:
             self.server.close()
             await self.server.wait_closed()
         for peer in self.peers:
+            # One that has just been accepted has no transport to abort yet.
+            await until(lambda p=peer: p.connection.is_open or p.lost)  # type: ignore[misc]
             peer.connection.abort()
             await peer.is_cut_off()
 
@@ -157,10 +162,39 @@ async def scripted_engine(name: str = "scripted") -> AsyncIterator[ScriptedEngin
         await engine.close()
 
 
+class Recorder:
+    """The `Dispatch` of a link: it keeps all that it is told, and does nothing about it."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        """`("began", ticket)`, `("ended", ticket, delta)`, `("lost", tickets)`, in their order."""
+        self.tokens: list[int] = []
+        """What each message has brought."""
+
+    @property
+    def lost_tickets(self) -> list[Ticket]:
+        """All that were lost."""
+        return [ticket for what, *rest in self.told if what == "lost" for ticket in rest[0]]
+
+    def began(self, link: EngineLink, ticket: Ticket, delta: Delta) -> None:
+        self.told.append(("began", ticket))
+
+    def ended(self, link: EngineLink, ticket: Ticket, delta: Delta) -> None:
+        self.told.append(("ended", ticket, delta))
+
+    def lost(self, link: EngineLink, tickets: list[Ticket]) -> None:
+        self.told.append(("lost", tickets))
+
+    def heard(self, link: EngineLink, tokens: int) -> None:
+        self.tokens.append(tokens)
+
+
 @asynccontextmanager
-async def linked(replica: Replica, now: Callable[[], float]) -> AsyncIterator[EngineLink]:
+async def linked(
+    replica: Replica, now: Callable[[], float], dispatch: Dispatch | None = None
+) -> AsyncIterator[EngineLink]:
     """A link to `replica`, connected or not."""
-    link = EngineLink(replica, "router", now)
+    link = EngineLink(replica, "router", dispatch or Recorder(), now)
     try:
         yield link
     finally:
@@ -169,16 +203,57 @@ async def linked(replica: Replica, now: Callable[[], float]) -> AsyncIterator[En
 
 @asynccontextmanager
 async def welcomed(
-    engine: ScriptedEngine, clock: FakeClock, load: Load | None = None
+    engine: ScriptedEngine,
+    clock: FakeClock,
+    load: Load | None = None,
+    dispatch: Dispatch | None = None,
 ) -> AsyncIterator[tuple[EngineLink, Peer]]:
     """A link that `engine` has welcomed, and the engine's end of it."""
-    async with linked(engine.replica, clock) as link:
+    async with linked(engine.replica, clock, dispatch) as link:
         peer = await engine.welcome(load=load)
-        await until(lambda: link.beats or not link.load.progressing, "the beat is heard")
+        await until(lambda: link.beats or not link.report.progressing, "the beat is heard")
         yield link, peer
 
 
-def start(link: EngineLink, count: int = 1) -> tuple[Stream, list[int]]:
+def ticket(
+    stream: Stream | None = None,
+    index: int = 0,
+    *,
+    prompt: SequenceOf[int] = (1, 2),
+    sampling: Sampling = SAMPLING,
+    terms: Terms | None = None,
+    expected_output: float = 5.0,
+    now: float = 1000.0,
+) -> Ticket:
+    """A sequence that has just come to the router."""
+    return Ticket(
+        list(prompt),
+        sampling,
+        stream or Stream(1, 1000),
+        index,
+        terms or Terms(),
+        expected_output=expected_output,
+        now=now,
+    )
+
+
+def identity(ticket: Ticket) -> int:
+    """Under which id the engine has it."""
+    assert ticket.place is not None
+    return ticket.place[1]
+
+
+def start(link: EngineLink, count: int = 1, cached: int = 0) -> tuple[Stream, list[Ticket]]:
     """Submit `count` sequences of one request."""
     stream = Stream(count, 1000)
-    return stream, [link.submit([1, 2], SAMPLING, stream, index) for index in range(count)]
+    tickets = [ticket(stream, index) for index in range(count)]
+    for each in tickets:
+        link.submit(each, cached)
+    return stream, tickets
+
+
+async def tell(link: EngineLink, peer: Peer, *deltas: Delta) -> None:
+    """The engine sends a step, and the link has worked through it."""
+    load = Load(step_time_s=link.report.step_time_s + 1)  # told apart from the last one
+    peer.send(Step(list(deltas), load))
+    await until(lambda: link.report == load, "the step is heard")

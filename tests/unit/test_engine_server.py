@@ -171,6 +171,36 @@ class TestSequences:
             assert [i for _, i in served.engine.running] == [2]
 
 
+class TestRouters:
+    @on_both_loops
+    async def test_are_told_how_many_they_are(self, quick_beats: None, served: Serving) -> None:
+        async with router_at(served.replica) as first:
+            assert first.received[-1].load.routers == 1
+            async with router_at(served.replica) as second:
+                assert second.received[0].load.routers == 2
+                await until(lambda: first.received[-1].load.routers == 2)
+            await until(lambda: first.received[-1].load.routers == 1)
+
+    async def test_are_told_with_each_step(self, served: Serving) -> None:
+        async with router_at(served.replica) as first, router_at(served.replica):
+            first.send(submit(1))
+            owner, _ = await served.engine.next_submitted()
+            served.engine.say(owner, 1, "a")
+            await until(lambda: deltas(first))
+            assert first.received[-1].load.routers == 2
+
+    async def test_are_not_those_who_have_not_said_hello(
+        self, quick_beats: None, served: Serving
+    ) -> None:
+        async with router_at(served.replica) as router, router_at(served.replica, hello=False):
+            await until(lambda: len(served.server._connections) == 2)
+            await router.hears(Step, len(router.received) + 2)
+            assert router.received[-1].load.routers == 1
+
+    async def test_are_at_least_one(self, served: Serving) -> None:
+        assert served.server.load().routers == 1
+
+
 class TestLostRouter:
     @on_both_loops
     async def test_frees_all_of_its_sequences_and_nobody_elses(self, served: Serving) -> None:

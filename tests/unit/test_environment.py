@@ -1,4 +1,6 @@
+import contextlib
 import importlib.util
+import itertools
 import os
 import socket
 from collections.abc import Iterator
@@ -8,6 +10,7 @@ import pytest
 from serve_app import environment
 from serve_app.http import edge
 
+INGRESS = ("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT")
 METRICS, STATS = "RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT"
 
 
@@ -42,6 +45,29 @@ def test_haproxy_is_the_program_that_comes_with_ray(variables: dict[str, str]) -
     assert variables["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
     assert os.access(variables["RAY_SERVE_HAPROXY_BINARY_PATH"], os.X_OK)
     assert os.access(variables["SLUICE_HAPROXY"], os.X_OK)
+
+
+def test_no_two_servers_of_a_machine_share_the_ports_of_their_routers(
+    variables: dict[str, str],
+) -> None:
+    ranges = []
+    with contextlib.ExitStack() as listening:
+        for _ in range(5):
+            environment.prepare(haproxy=True)
+            first, last = (int(variables.pop(name)) for name in INGRESS)
+            ranges.append(range(first, last + 1))
+            socket_ = listening.enter_context(socket.socket())
+            socket_.bind(("", first))  # as that server's first replica does
+    first_ports = sorted(ports.start for ports in ranges)
+    assert all(two > one for one, two in itertools.pairwise(first_ports))
+    assert all(len(ports) == 500 for ports in ranges)
+
+
+def test_a_routers_ports_may_be_chosen(variables: dict[str, str]) -> None:
+    variables[INGRESS[0]] = "30000"
+    environment.prepare(haproxy=True)
+    assert variables[INGRESS[0]] == "30000"
+    assert INGRESS[1] not in variables
 
 
 @pytest.mark.parametrize(("local", "said"), [(True, "1"), (False, "0")])

@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 
+from deployments.dispatcher import Rules
 from deployments.messages import Delta
-from tests.unit.fakes import until
+from deployments.stream import Stream
+from serve_app.http.sse import timing
+from tests.unit.fakes import FakeClock, until
 from tests.unit.http_fixtures import (
     CHAT,
     COMPLETIONS,
+    MODEL,
     Site,
     chat,
     completion,
@@ -24,11 +28,15 @@ endpoints = pytest.mark.parametrize(("path", "body"), BOTH, ids=["chat", "comple
 streaming = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 LOST = {
-    "message": "The engine that worked on this request was lost.",
+    "message": "The engine that worked on this request was lost, and no other took over.",
     "type": "service_unavailable_error",
     "param": None,
     "code": "engine_failed",
 }
+
+
+NOT_READY = {**LOST, "message": "No engine of this model is ready.", "code": "engine_unavailable"}
+NO_MOVES = Rules(max_moves=0)
 
 
 async def freed(s: Site, count: int) -> None:
@@ -40,36 +48,36 @@ async def freed(s: Site, count: int) -> None:
 @endpoints
 @streaming
 async def test_an_engine_lost_before_the_first_token_is_a_503(
-    path: str, body: dict[str, Any], stream: bool
+    path: str, body: dict[str, Any], stream: bool, short_grace: None
 ) -> None:
     async with site() as s:
         task = asyncio.ensure_future(s.post(path, {**body, "stream": stream}))
         await s.submitted(2)
-        await s.serving.server.close()
+        await s.serving.die()
         response = await task
-    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
-    assert response.json() == {"error": LOST}
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    assert response.json() == {"error": NOT_READY}
 
 
 @streaming
 async def test_an_engine_that_fails_before_the_first_token_is_a_503(stream: bool) -> None:
-    async with site() as s:
+    async with site(rules=NO_MOVES) as s:
         script = [say("", finish_reason="error", error="It broke.")]
         response = await s.answer(CHAT, chat(stream=stream), script)
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
-    assert response.json() == {"error": {**LOST, "message": "It broke."}}
+    assert response.json() == {"error": LOST}
 
 
 @endpoints
 async def test_an_engine_lost_after_the_first_token_ends_the_stream_with_an_error(
-    path: str, body: dict[str, Any]
+    path: str, body: dict[str, Any], short_grace: None
 ) -> None:
     async with site() as s:
         exchange = s.open(path, {**body, "stream": True})
         await s.submitted(2)
         s.step(0, say("so far"))
         await exchange.until_says("so far")
-        await s.serving.server.close()
+        await s.serving.die()
         await exchange.task
     assert exchange.status == 200
     assert unfinished_events(exchange.content)[-1] == {"error": LOST}
@@ -80,7 +88,7 @@ async def test_an_engine_lost_after_the_first_token_ends_the_stream_with_an_erro
 async def test_one_failed_sequence_ends_the_stream_and_frees_the_others(
     path: str, body: dict[str, Any]
 ) -> None:
-    async with site() as s:
+    async with site(rules=NO_MOVES) as s:
         exchange = s.open(path, {**body, "stream": True})
         await s.submitted(2)
         s.step(0, say("so far"))
@@ -88,19 +96,34 @@ async def test_one_failed_sequence_ends_the_stream_and_frees_the_others(
         s.step(1, say("", finish_reason="error", error="It broke."))
         await exchange.task
         await freed(s, 1)
-    assert unfinished_events(exchange.content)[-1] == {"error": {**LOST, "message": "It broke."}}
+    assert unfinished_events(exchange.content)[-1] == {"error": LOST}
     assert b"[DONE]" not in exchange.content
 
 
 @streaming
 async def test_one_failed_sequence_fails_the_answer_and_frees_the_others(stream: bool) -> None:
-    async with site() as s:
+    async with site(rules=NO_MOVES) as s:
         task = asyncio.ensure_future(s.post(CHAT, chat(n=2, stream=stream)))
         await s.submitted(2)
         s.step(1, say("", finish_reason="error", error="It broke."))
         response = await task
         await freed(s, 1)
     assert response.status_code == 503
+
+
+async def test_a_sequence_that_an_engine_fails_on_is_tried_again() -> None:
+    async with site() as s:
+        exchange = s.open(CHAT, chat(stream=True))
+        await s.submitted()
+        s.step(0, say("so ", 7))
+        await exchange.until_says("so ")
+        s.step(0, say("", finish_reason="error", error="It broke."))
+        [_, again] = await s.submitted(2)
+        assert again.emitted_token_ids == [7]
+        s.step(1, say("far", 8, finish_reason="stop"))
+        await exchange.task
+    contents = [e["choices"][0]["delta"].get("content") for e in events(exchange.content)]
+    assert contents == ["", "so ", "far"]
 
 
 async def test_a_bug_in_a_stream_is_told_without_its_cause_and_logged(
@@ -222,3 +245,52 @@ async def test_what_has_ended_leaves_nothing_to_abort(
         assert again.status_code == 200
         assert s.engine.abort_calls == []
         assert s.router.pools[chat()["model"]].links[0].in_flight == 0
+
+
+@endpoints
+@streaming
+async def test_an_answer_tells_how_long_it_waited_and_was_to_wait(
+    path: str, body: dict[str, Any], stream: bool
+) -> None:
+    async with site(echo=1) as s:
+        response = await s.post(path, {**body, "stream": stream})
+    assert response.headers["x-sluice-wait-ms"] == "0"
+    assert response.headers["x-sluice-predicted-ms"] == "0"
+
+
+async def test_waits_are_told_in_whole_milliseconds() -> None:
+    stream = Stream(1, 100)
+    stream.waited_s, stream.predicted_s = 0.0126, 2.5
+    assert timing(stream) == [(b"x-sluice-wait-ms", b"13"), (b"x-sluice-predicted-ms", b"2500")]
+
+
+async def test_an_answer_that_waited_for_an_engine_says_for_how_long(clock: FakeClock) -> None:
+    async with site(max_num_seqs=1, now=clock) as s:
+        first = s.open(CHAT, chat(stream=True))
+        await s.submitted()
+        second = s.open(CHAT, chat(stream=True))
+        dispatcher = s.router.pools[MODEL].dispatcher
+        await until(lambda: any(count for count, _ in dispatcher.waiting().values()))
+        clock.advance(0.5)
+        s.step(0, say("a", finish_reason="stop"))
+        await s.submitted(2)
+        clock.advance(0.25)  # in the engine, which is no wait for it
+        s.step(1, say("b", finish_reason="stop"))
+        await asyncio.gather(first.task, second.task)
+    assert first.headers[b"x-sluice-wait-ms"] == b"0"
+    assert second.headers[b"x-sluice-wait-ms"] == b"500"
+
+
+async def test_an_answer_tells_how_long_its_first_token_was_to_take(clock: FakeClock) -> None:
+    async with site(now=clock) as s:
+        first = s.open(CHAT, chat(stream=True))
+        await s.submitted()
+        clock.advance(0.25)
+        s.step(0, say("a", finish_reason="stop"))
+        await first.task
+        second = s.open(CHAT, chat(stream=True))
+        await s.submitted(2)
+        s.step(1, say("b", finish_reason="stop"))
+        await second.task
+    assert first.headers[b"x-sluice-predicted-ms"] == b"0"
+    assert second.headers[b"x-sluice-predicted-ms"] == b"250"

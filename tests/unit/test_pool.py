@@ -1,49 +1,22 @@
-"""The engines of one model: who is there, who is leaving, and who gets the next sequence."""
+"""The engines of one model: who is there, who is leaving, and what becomes of what they had."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from deployments import link, pool
 from deployments.directory import Replica
+from deployments.dispatcher import GRACE_S
 from deployments.errors import EngineFailed, EngineUnavailable
-from deployments.messages import Load, Step
+from deployments.messages import Delta, Load, Step, Submit
 from deployments.pool import EnginePool
+from deployments.scheduling.placement import PrefixAffinity
+from deployments.scheduling.terms import Terms
 from deployments.stream import Stream
 from tests.unit.fakes import FACTS, FakeClock, FakeEngine, serving, until
-from tests.unit.peers import SAMPLING, ScriptedEngine, scripted_engine
+from tests.unit.peers import SAMPLING, ScriptedEngine
+from tests.unit.pools import ask, ready, waiting
 
-NOWHERE = Replica("nowhere", "127.0.0.1", 1, "secret", {"max_model_len": 7})
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_CHECK_S", 0.005)
-    monkeypatch.setattr(link, "_FIRST_RETRY_S", 0.002)
-
-
-@pytest.fixture
-async def engines(clock: FakeClock) -> AsyncIterator[EnginePool]:
-    engines = EnginePool("router", clock)
-    yield engines
-    await engines.close()
-
-
-@pytest.fixture
-async def one() -> AsyncIterator[ScriptedEngine]:
-    async with scripted_engine("one") as engine:
-        yield engine
-
-
-@pytest.fixture
-async def two() -> AsyncIterator[ScriptedEngine]:
-    async with scripted_engine("two") as engine:
-        yield engine
-
-
-async def ready(engines: EnginePool, count: int) -> None:
-    await until(lambda: sum(link.takes_work for link in engines.links) == count)
+NOWHERE = Replica("nowhere", "127.0.0.1", 1, "secret", {**FACTS, "max_model_len": 7})
 
 
 async def silence(engines: EnginePool, seconds: float, clock: FakeClock) -> None:
@@ -80,12 +53,11 @@ class TestUpdate:
         async with serving(FakeEngine(now=clock), now=clock) as served:
             engines.update([served.replica])
             await ready(engines, 1)
-            stream = Stream(1, 100)
-            engines.place().submit([1], SAMPLING, stream, 0)
+            stream = ask(engines)
             owner, sequence = await served.engine.next_submitted()
             engines.update([])
-            with pytest.raises(EngineUnavailable):
-                engines.place()
+            ask(engines)
+            assert waiting(engines) == 1, "it gets nothing new"
             served.engine.say(owner, sequence.id, "a")
             assert [delta.text for _, delta in await stream.read()] == ["a"]
             served.engine.finish(owner, sequence.id, "b")
@@ -98,7 +70,7 @@ class TestUpdate:
         engines.update([one.replica])
         await one.welcome()
         await ready(engines, 1)
-        engines.place().submit([1], SAMPLING, Stream(1, 100), 0)
+        ask(engines)
         [before] = engines.links
         engines.update([])
         engines.update([one.replica])
@@ -113,31 +85,51 @@ class TestUpdate:
         assert engines.links == []
 
 
-class TestPlace:
-    async def test_is_refused_while_there_is_no_engine(self, engines: EnginePool) -> None:
+class TestSending:
+    async def test_is_refused_when_there_has_been_no_engine_for_a_while(
+        self, engines: EnginePool, clock: FakeClock
+    ) -> None:
+        clock.advance(GRACE_S)
         with pytest.raises(EngineUnavailable) as caught:
-            engines.place()
+            ask(engines)
         assert caught.value.retry_after_s > 0
 
-    async def test_is_refused_while_no_engine_answers(self, engines: EnginePool) -> None:
+    async def test_is_refused_when_no_engine_has_answered_for_a_while(
+        self, engines: EnginePool, clock: FakeClock
+    ) -> None:
         engines.update([NOWHERE])
+        clock.advance(GRACE_S)
         with pytest.raises(EngineUnavailable):
-            engines.place()
+            ask(engines)
 
-    async def test_goes_to_the_engine_with_the_fewest_sequences(
+    async def test_waits_for_the_first_engine_for_a_while(
+        self, engines: EnginePool, one: ScriptedEngine
+    ) -> None:
+        stream = ask(engines)
+        engines.update([one.replica])
+        peer = await one.welcome()
+        [sequence_id] = await one.submitted(peer, 1)
+        peer.send(Step([Delta(sequence_id, "at last", [1], "stop")], Load()))
+        assert [delta.text for _, delta in await stream.read()] == ["at last"]
+
+    async def test_ends_with_an_error_when_no_engine_comes_in_time(
+        self, engines: EnginePool, clock: FakeClock
+    ) -> None:
+        stream = ask(engines)
+        clock.advance(GRACE_S)
+        with pytest.raises(EngineUnavailable):
+            await asyncio.wait_for(stream.read(), 5)
+
+    async def test_goes_to_the_engine_with_the_least_to_do(
         self, engines: EnginePool, one: ScriptedEngine, two: ScriptedEngine
     ) -> None:
         engines.update([one.replica, two.replica])
-        await one.welcome(load=Load(running=2))
-        await two.welcome()
+        busy = await one.welcome(load=Load(running=2))
+        free = await two.welcome()
         await ready(engines, 2)
-        placed = []
-        for _ in range(4):
-            link = engines.place()
-            link.submit([1], SAMPLING, Stream(1, 100), 0)
-            placed.append(link.replica.id)
-        assert placed[:2] == ["two", "two"]
-        assert sorted(placed[2:]) == ["one", "two"]
+        ask(engines)
+        await two.submitted(free, 1)
+        assert not busy.of(Submit)
 
     @pytest.mark.parametrize("load", [Load(draining=True), Load(progressing=False)])
     async def test_passes_over_an_engine_that_takes_no_work(
@@ -145,9 +137,22 @@ class TestPlace:
     ) -> None:
         engines.update([one.replica, two.replica])
         await one.welcome(load=load)
-        await two.welcome(load=Load(running=50))
-        await until(lambda: {link.load for link in engines.links} == {load, Load(running=50)})
-        assert engines.place().replica.id == "two"
+        peer = await two.welcome(load=Load(running=5))
+        await until(lambda: {link.report for link in engines.links} == {load, Load(running=5)})
+        ask(engines)
+        await two.submitted(peer, 1)
+
+    async def test_waits_while_all_engines_are_full(
+        self, engines: EnginePool, one: ScriptedEngine
+    ) -> None:
+        engines.update([one.replica])
+        peer = await one.welcome(load=Load(running=FACTS["max_num_seqs"]))
+        await ready(engines, 1)
+        ask(engines)
+        assert waiting(engines) == 1
+        peer.send(Step([], Load(running=FACTS["max_num_seqs"] - 1)))
+        await one.submitted(peer, 1)
+        assert waiting(engines) == 0
 
 
 class TestState:
@@ -163,7 +168,7 @@ class TestState:
 
     async def test_has_the_facts_of_any_engine_that_runs(self, engines: EnginePool) -> None:
         engines.update([NOWHERE])
-        assert engines.facts == {"max_model_len": 7}
+        assert engines.facts == {**FACTS, "max_model_len": 7}
 
     async def test_has_no_facts_without_an_engine(self, engines: EnginePool) -> None:
         with pytest.raises(EngineUnavailable):
@@ -177,53 +182,25 @@ class TestState:
         assert engines.facts == FACTS
 
 
-class TestSilence:
-    async def test_of_an_engine_fails_what_it_had_and_it_is_tried_again(
-        self, engines: EnginePool, one: ScriptedEngine, clock: FakeClock
+class TestLeaving:
+    async def test_is_forgotten_with_all_that_was_known_of_it(
+        self, engines: EnginePool, one: ScriptedEngine
     ) -> None:
+        """Replicas come and go for as long as a router lives."""
         engines.update([one.replica])
         peer = await one.welcome()
         await ready(engines, 1)
         stream = Stream(1, 100)
-        engines.place().submit([1], SAMPLING, stream, 0)
-        clock.advance(10.1)
-        with pytest.raises(EngineFailed):
-            await asyncio.wait_for(stream.read(), 5)
-        await peer.is_cut_off()
-        await one.router(2)
-
-    async def test_of_a_leaving_engine_ends_what_it_had(
-        self, engines: EnginePool, one: ScriptedEngine, clock: FakeClock
-    ) -> None:
-        engines.update([one.replica])
-        await one.welcome()
-        await ready(engines, 1)
-        stream = Stream(1, 100)
-        engines.place().submit([1], SAMPLING, stream, 0)
+        engines.dispatcher.admit([([1] * 64, SAMPLING)], Terms(), stream)
+        [sequence_id] = await one.submitted(peer, 1)
+        peer.send(Step([Delta(sequence_id, "a", [1], "stop")], Load()))
+        await stream.read()
+        placement = engines.dispatcher._placer._placement
+        assert isinstance(placement, PrefixAffinity)
+        assert placement._index._caches
         engines.update([])
-        clock.advance(10.1)
-        with pytest.raises(EngineFailed):
-            await asyncio.wait_for(stream.read(), 5)
-        await until(lambda: not engines._leaving)
-
-    async def test_is_not_concluded_from_a_standstill_of_the_router_itself(
-        self,
-        one: ScriptedEngine,
-        clock: FakeClock,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        """What has come meanwhile may be read only after the pool has looked at its links."""
-        monkeypatch.setattr(pool, "_CHECK_S", 3600)
-        engines = EnginePool("router", clock)
-        engines.update([one.replica])
-        peer = await one.welcome()
-        await ready(engines, 1)
-        peer.send(Step([], Load()))
-        clock.advance(11)
-        engines._look()
-        await ready(engines, 1)
-        assert len(one.peers) == 1
-        await engines.close()
+        assert not placement._index._caches
+        await peer.is_cut_off()
 
 
 class TestClosing:
@@ -235,12 +212,27 @@ class TestClosing:
             engines.update([engine.replica])
             await engine.welcome()
             await ready(engines, 1)
-            streams.append(Stream(1, 100))
-            engines.place().submit([1], SAMPLING, streams[-1], 0)
+            streams.append(ask(engines))
         await engines.close()
         for stream in streams:
             with pytest.raises(EngineFailed):
                 await stream.read()
+
+    async def test_fails_what_waits(self, engines: EnginePool) -> None:
+        stream = ask(engines)
+        await engines.close()
+        with pytest.raises(EngineFailed):
+            await stream.read()
+
+    async def test_takes_nothing_in_any_more(
+        self, engines: EnginePool, one: ScriptedEngine
+    ) -> None:
+        engines.update([one.replica])
+        await one.welcome()
+        await ready(engines, 1)
+        await engines.close()
+        with pytest.raises(EngineUnavailable):
+            ask(engines)
 
     async def test_waits_for_links_that_are_just_being_closed(
         self, engines: EnginePool, one: ScriptedEngine

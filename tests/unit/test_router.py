@@ -1,15 +1,17 @@
 """The router: admits requests, gives each its stream, and always frees what is left."""
 
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import Any, cast
 
 import pytest
 
 from deployments import directory, link
 from deployments.errors import BadRequest, EngineUnavailable, ModelNotFound, Overloaded
-from deployments.messages import Sampling
+from deployments.messages import Load, Sampling
 from deployments.router import Prompt, Router
-from tests.unit.fakes import FakeEngine, FakeHandle, Serving, serving, until
+from deployments.scheduling.terms import Terms
+from tests.unit.fakes import FACTS, FakeEngine, FakeHandle, Serving, serving, until
 from tests.unit.loops import on_both_loops
 
 LIMIT = 4
@@ -43,6 +45,10 @@ async def router(served: Serving, handle: FakeHandle) -> AsyncIterator[Router]:
 
 def sequences(count: int) -> list[tuple[Prompt, Sampling]]:
     return [([1, 2, i], Sampling(5, seed=i)) for i in range(count)]
+
+
+def queued(router: Router) -> int:
+    return sum(count for count, _ in router.pool("m").dispatcher.waiting().values())
 
 
 async def has_nothing_left(router: Router, served: Serving) -> None:
@@ -156,41 +162,98 @@ class TestRelease:
         await has_nothing_left(router, served)
         assert len(served.engine.aborted) == LIMIT  # all of them by has_nothing_left
 
-    async def test_frees_what_was_placed_when_the_rest_cannot_be(
-        self, router: Router, served: Serving, monkeypatch: pytest.MonkeyPatch
+    async def test_takes_what_still_waits_out_of_the_queue(self) -> None:
+        handle = FakeHandle()
+        router = Router({"m": cast(Any, handle)}, max_sequences=LIMIT)
+        with router.generate("m", sequences(LIMIT), buffer_limit=100):
+            assert queued(router) == LIMIT
+        assert queued(router) == 0
+        await router.close()
+
+    async def test_takes_out_both_what_waits_and_what_runs(
+        self, router: Router, served: Serving
     ) -> None:
-        pool = router.pool("m")
-        links = [pool.place(), pool.place()]
-
-        def place_twice() -> link.EngineLink:
-            if not links:
-                raise EngineUnavailable("no more")
-            return links.pop()
-
-        with monkeypatch.context() as patch:
-            patch.setattr(pool, "place", place_twice)
-            with (
-                pytest.raises(EngineUnavailable),
-                router.generate("m", sequences(3), buffer_limit=100),
-            ):
-                pass
-        await until(lambda: len(served.engine.aborted) == 2)
-        await has_nothing_left(router, served)
+        served.engine.load_figures = Load(running=FACTS["max_num_seqs"] - 1)
+        with router.generate("m", sequences(1), buffer_limit=100):
+            owner, _ = await served.engine.next_submitted()
+            with router.generate("m", sequences(3), buffer_limit=100):
+                served.engine.step({owner: []})
+                await until(lambda: router.pool("m").links[0].others > 0)
+        await until(lambda: not served.engine.running)
+        assert queued(router) == 0
+        assert router.pool("m").links[0].in_flight == 0
 
     async def test_is_complete_when_no_engine_takes_work(
-        self, router: Router, served: Serving, handle: FakeHandle
+        self, router: Router, served: Serving, handle: FakeHandle, short_grace: None
     ) -> None:
         handle.publish()
         await until(lambda: not router.pool("m").links)
         for _ in range(LIMIT + 1):
             with (
                 pytest.raises(EngineUnavailable),
-                router.generate("m", sequences(1), buffer_limit=100),
+                router.generate("m", sequences(1), buffer_limit=100) as stream,
             ):
-                pass
+                await stream.read()
         handle.publish(served.replica)
         await until(lambda: router.pool("m").ready)
         await has_nothing_left(router, served)
+
+
+class TestTerms:
+    async def test_salt_the_prefix_cache(self, router: Router, served: Serving) -> None:
+        with router.generate("m", sequences(1), Terms(cache_salt="pepper"), buffer_limit=100):
+            _, sequence = await served.engine.next_submitted()
+        assert sequence.cache_salt == "pepper"
+
+    async def test_of_no_kind_salt_nothing(self, router: Router, served: Serving) -> None:
+        with router.generate("m", sequences(1), buffer_limit=100):
+            _, sequence = await served.engine.next_submitted()
+        assert sequence.cache_salt is None
+
+
+class TestTwoRouters:
+    """They feed one engine."""
+
+    @pytest.fixture
+    async def both(self, served: Serving) -> AsyncIterator[list[Router]]:
+        handles = [FakeHandle(), FakeHandle()]
+        both = [Router({"m": cast(Any, h)}, max_sequences=100) for h in handles]
+        for handle in handles:
+            handle.publish(served.replica)
+        await until(lambda: all(r.pool("m").ready for r in both))
+        await until(lambda: [r.pool("m").links[0].report.routers for r in both] == [2, 2])
+        yield both
+        for router in both:
+            await router.close()
+
+    async def test_share_its_room(self, both: list[Router], served: Serving) -> None:
+        slots = FACTS["max_num_seqs"]
+        assert [r.pool("m").links[0].room.slots for r in both] == [slots // 2] * 2
+
+    async def test_send_it_no_more_than_it_can_take_though_both_are_flooded_at_once(
+        self, both: list[Router], served: Serving
+    ) -> None:
+        with ExitStack() as stack:
+            for router in both:
+                stack.enter_context(router.generate("m", sequences(40), buffer_limit=100))
+            await served.engine.next_submitted(FACTS["max_num_seqs"])
+            await until(lambda: all(r.pool("m").links[0].others for r in both), "both have heard")
+            assert len(served.engine.running) <= FACTS["max_num_seqs"] + 1
+        await until(lambda: not served.engine.running)
+
+    async def test_are_served_to_the_end_together(
+        self, both: list[Router], served: Serving
+    ) -> None:
+        served.engine.echo = 2
+        with ExitStack() as stack:
+            streams = [
+                stack.enter_context(router.generate("m", sequences(40), buffer_limit=10_000))
+                for router in both
+            ]
+            for stream in streams:
+                while await stream.read():
+                    pass
+        assert len(served.engine.submitted) == 80
 
 
 class TestClosing:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from deployments.errors import BadRequest, EngineFailed, SluiceError
+from deployments.errors import EngineFailed
 from deployments.messages import Delta
 from deployments.stream import Stream
 from tests.unit.fakes import until
@@ -221,31 +221,3 @@ class TestSlowReader:
         stream.push(0, delta("ab"))
         stream.push(1, delta("cd"))
         assert overflow.count == 1
-
-
-class TestADeltaThatIsAnError:
-    @staticmethod
-    async def ending(error: Delta) -> SluiceError:
-        """How a stream ends that gets some text and then `error`."""
-        stream = Stream(1, 100)
-        stream.push(0, delta("abc"))
-        stream.push(0, error)
-        assert shown(await stream.read()) == [(0, "abc")]
-        with pytest.raises(SluiceError) as raised:
-            await stream.read()
-        return raised.value
-
-    async def test_is_the_clients_when_the_engine_says_so(self) -> None:
-        error = await self.ending(Delta(0, "", [], "error", error="too long", bad_request=True))
-        assert isinstance(error, BadRequest)
-        assert error.message == "too long"
-
-    async def test_is_the_engines_otherwise(self) -> None:
-        error = await self.ending(Delta(0, "", [], "error", error="out of memory"))
-        assert isinstance(error, EngineFailed)
-        assert error.message == "out of memory"
-
-    async def test_has_words_even_when_the_engine_has_none(self) -> None:
-        error = await self.ending(delta("", "error"))
-        assert isinstance(error, EngineFailed)
-        assert error.message

@@ -18,6 +18,7 @@ from deployments.messages import (
     Sampling,
     Sequence,
     Step,
+    StructuredOutputs,
     Submit,
     ToEngine,
 )
@@ -72,9 +73,21 @@ def frame(body: bytes) -> bytes:
 
 texts = st.text(max_size=20)
 numbers = st.integers(0, 2**31)
-samplings = st.builds(Sampling, max_tokens=numbers, temperature=st.floats(0, 2), stop=st.just(()))
+outputs = st.builds(StructuredOutputs, json=st.none() | texts, json_object=st.booleans())
+samplings = st.builds(
+    Sampling,
+    max_tokens=numbers,
+    temperature=st.floats(0, 2),
+    stop=st.just(()),
+    structured_outputs=st.none() | outputs,
+)
 sequences = st.builds(
-    Sequence, id=numbers, prompt_token_ids=st.lists(numbers, max_size=50), sampling=samplings
+    Sequence,
+    id=numbers,
+    prompt_token_ids=st.lists(numbers, max_size=50),
+    sampling=samplings,
+    emitted_token_ids=st.lists(numbers, max_size=50),
+    cache_salt=st.none() | texts,
 )
 to_engine = st.one_of(
     st.builds(Hello, protocol=numbers, router=texts, secret=texts),

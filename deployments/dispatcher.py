@@ -1,0 +1,333 @@
+"""Who goes next, and to which engine: the queue of one model's sequences before its engines.
+
+Requests wait here until an engine has room for them, so that who goes first, where, and whether it
+is still worth it are decided at the last moment. The decisions are those of `scheduling`; this is
+the shell around them.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from deployments.errors import (
+    BadRequest,
+    DeadlineExceeded,
+    EngineFailed,
+    EngineUnavailable,
+    Overloaded,
+    SluiceError,
+)
+from deployments.expiry import Expiry
+from deployments.link import EngineLink
+from deployments.messages import Delta, Sampling
+from deployments.outlook import Outlook
+from deployments.placer import Placer
+from deployments.scheduling.fair_queue import AGEING_S, FairQueue
+from deployments.scheduling.fifo import FifoQueue
+from deployments.scheduling.queue import Queue
+from deployments.scheduling.terms import Level, Terms
+from deployments.stream import Stream
+from deployments.ticket import Ticket, work
+
+GRACE_S = 2.0
+"""How long sequences wait for any engine at all to take work."""
+_LEAST_RETRY_S = 0.05
+_RETRY_S = 1.0
+"""When to come back while nothing better is known."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the configuration says of the queue; serve_app/config.py has the words."""
+
+    queue: str = "fair"
+    placement: str = "prefix"
+    max_queued_tokens: float = 1_000_000
+    max_wait_s: float = 600.0
+    max_moves: int = 5
+    ageing_s: Mapping[Level, float] = field(default_factory=lambda: AGEING_S)
+
+
+class Dispatcher:
+    """Admits sequences, keeps them in order, places them, and moves them when an engine is lost.
+
+    `links` gives the links to all running engines. Everything happens on one event loop.
+    """
+
+    def __init__(
+        self, links: Callable[[], Iterable[EngineLink]], rules: Rules, now: Callable[[], float]
+    ) -> None:
+        self._links = links
+        self._rules = rules
+        self._now = now
+        fair = rules.queue == "fair"
+        self._queue: Queue[Ticket] = FairQueue(ageing_s=rules.ageing_s) if fair else FifoQueue()
+        self._placer = Placer(rules.placement, links, now, reserves=fair)
+        self._outlook = Outlook(self._queue, links, now)
+        self._expiry = Expiry(now, self._on_due)
+        self._no_engine_since: float | None = now()
+        self._closed = False
+        self.moves = 0
+        """How often a sequence has gone on with another engine."""
+
+    @property
+    def outlook(self) -> Outlook:
+        """What requests have to expect."""
+        return self._outlook
+
+    def waiting(self) -> Mapping[Level, tuple[int, float]]:
+        """Sequences that wait, and their cost, by level."""
+        return self._queue.waiting()
+
+    def admit(
+        self, sequences: Iterable[tuple[list[int], Sampling]], terms: Terms, stream: Stream
+    ) -> list[Ticket]:
+        """Take a request in; raises Overloaded, or EngineUnavailable, where that is no use."""
+        now = self._now()
+        if self._closed or self._has_no_engine():
+            raise _no_engine()
+        output_tokens = self._outlook.forecast.output_tokens
+        tickets = [
+            Ticket(
+                prompt,
+                sampling,
+                stream,
+                index,
+                terms,
+                expected_output=output_tokens(sampling.max_tokens),
+                now=now,
+            )
+            for index, (prompt, sampling) in enumerate(sequences)
+        ]
+        self._check_bound(tickets)
+        self._check_deadline(tickets[0])
+        for ticket in tickets:
+            self._queue.push(ticket)
+        self._pump()
+        for ticket in tickets:
+            self._watch(ticket)
+        return tickets
+
+    def release(self, tickets: Iterable[Ticket]) -> None:
+        """Free whatever of these is still waiting or under way."""
+        left = [ticket for ticket in tickets if not ticket.done]
+        for ticket in left:
+            self._take_out(ticket)
+            self._close(ticket)
+        if left:
+            self._pump()
+
+    # What links report.
+
+    def began(self, link: EngineLink, ticket: Ticket, delta: Delta) -> None:
+        """The first delta of a ticket from this engine is about to be passed on."""
+        self._outlook.began(ticket, delta)
+        if ticket.emitted:
+            delta.num_cached_tokens = 0  # the first engine has told how much it had cached
+        else:
+            self._placer.observed(ticket, link, delta)
+            ticket.cached = delta.num_cached_tokens
+            self._charge(ticket, ticket.charged - ticket.cached)
+        if not ticket.stream.begun:
+            assert ticket.placed_at is not None
+            ticket.stream.begun = True
+            ticket.stream.waited_s = ticket.placed_at - ticket.arrived_at
+
+    def ended(self, link: EngineLink, ticket: Ticket, delta: Delta) -> None:
+        """The last delta of a ticket is about to be passed on, unless it reports an error."""
+        self._placer.left(ticket)
+        if delta.finish_reason != "error":
+            self._outlook.forecast.ended(len(ticket.emitted))
+            self._placer.remember(ticket, link)
+            self._close(ticket)
+        elif delta.bad_request:
+            self._fail(ticket, BadRequest(delta.error or "The engine refused the request."))
+        else:
+            link.breaker.failed(self._now())
+            self._move([ticket], counts=True)
+
+    def lost(self, link: EngineLink, tickets: list[Ticket]) -> None:
+        """An engine is gone: others go on with what it had."""
+        counts = not link.report.draining
+        if counts:
+            link.breaker.failed(self._now())
+        self._placer.forget(link)
+        for ticket in tickets:
+            self._placer.left(ticket)
+        self._move(tickets, counts=counts)
+        self._pump()
+
+    def heard(self, link: EngineLink, tokens: int) -> None:
+        """A message has been worked through: there may be room now."""
+        self._outlook.generated(tokens)
+        if self._queue:
+            self._pump()
+
+    def tick(self) -> None:
+        """Look after what no message tells; call it several times a second."""
+        self._outlook.tick()
+        self._expiry.ring()
+        links = list(self._links())
+        if any(link.takes_work for link in links):
+            for link in links:
+                if not link.report.progressing and link.in_flight:
+                    self._withdraw_all(link)
+        elif self._has_no_engine():
+            for ticket in list(self._queue):
+                self._queue.remove(ticket)
+                self._fail(ticket, _lost() if ticket.emitted else _no_engine())
+        if self._queue:
+            self._charge_overruns(links)
+            self._pump()
+
+    def close(self) -> None:
+        """The router ends, and nobody will go on with what waits."""
+        self._closed = True
+        self._expiry.close()
+        for ticket in list(self._queue):
+            self._queue.remove(ticket)
+            self._fail(ticket, _lost())
+
+    def _pump(self) -> None:
+        """Send engines whatever they have room for."""
+        queue, placer, now = self._queue, self._placer, self._now()
+        while queue and placer.look():
+            ticket = queue.select(now, placer.allows)
+            if ticket is None:
+                break
+            ticket.charged = ticket.charged or ticket.cost
+            link = placer.choose(ticket)
+            if link is None:  # whoever is next must not be passed over for being large
+                queue.give_back(ticket)
+                break
+            if link.in_flight and now + self._outlook.in_engine_s(ticket) > ticket.deadline:
+                self._fail(ticket, self._too_late(ticket))
+            else:
+                placer.place(ticket, link)
+        if not queue:
+            self._outlook.nobody_waits()
+
+    def _has_no_engine(self) -> bool:
+        """Whether no engine has taken work for longer than one may wait for that."""
+        if any(link.takes_work for link in self._links()):
+            self._no_engine_since = None
+            return False
+        if self._no_engine_since is None:
+            self._no_engine_since = self._now()
+        return self._now() - self._no_engine_since >= GRACE_S
+
+    def _check_bound(self, tickets: list[Ticket]) -> None:
+        cost = sum(ticket.cost for ticket in tickets)
+        too_much = self._queue.cost + cost - self._rules.max_queued_tokens
+        if too_much <= 0 or not self._queue:
+            return
+        rate = self._outlook.forecast.rate
+        raise Overloaded(
+            "The server's queue is full. Try again later.",
+            retry_after_s=max(_LEAST_RETRY_S, too_much / rate) if rate else _RETRY_S,
+        )
+
+    def _check_deadline(self, ticket: Ticket) -> None:
+        ticket.stream.predicted_s = predicted_s = self._outlook.first_token_s(ticket)
+        allowed = min(ticket.terms.deadline_s or math.inf, self._rules.max_wait_s)
+        if predicted_s <= allowed or self._is_idle():
+            return
+        raise Overloaded(
+            f"The first token would come in about {predicted_s:.1f} s, later than the "
+            f"{allowed:g} s that this request may wait. Try again later.",
+            retry_after_s=max(_LEAST_RETRY_S, predicted_s - allowed),
+            # Those who wait are not what makes it late: to come back will not help.
+            retriable=self._outlook.in_engine_s(ticket) <= allowed,
+        )
+
+    def _too_late(self, ticket: Ticket) -> SluiceError:
+        if ticket.stream.begun:
+            return _lost()
+        allowed = min(ticket.terms.deadline_s or math.inf, self._rules.max_wait_s)
+        again = self._outlook.first_token_s(ticket) - allowed
+        return DeadlineExceeded(
+            f"The first token did not come within the {allowed:g} s that this request may wait.",
+            retry_after_s=max(_LEAST_RETRY_S, again),
+        )
+
+    def _is_idle(self) -> bool:
+        """Whether nothing is there that could teach the forecast better."""
+        return not self._queue and not any(link.in_flight for link in self._links())
+
+    def _watch(self, ticket: Ticket) -> None:
+        if not ticket.done:
+            self._expiry.add(ticket, self._latest(ticket))
+
+    def _latest(self, ticket: Ticket) -> float:
+        """Until when a ticket may be where it is."""
+        if ticket.place is not None:
+            return ticket.deadline
+        return min(ticket.deadline, ticket.waits_since + self._rules.max_wait_s)
+
+    def _on_due(self, ticket: Ticket) -> None:
+        if self._now() < self._latest(ticket):
+            return
+        self._take_out(ticket)
+        self._fail(ticket, self._too_late(ticket))
+
+    def _take_out(self, ticket: Ticket) -> None:
+        """From the queue, or from its engine."""
+        if ticket.place is None:
+            self._queue.remove(ticket)
+        else:
+            ticket.place[0].withdraw(ticket)
+            self._placer.left(ticket)
+
+    def _withdraw_all(self, link: EngineLink) -> None:
+        tickets = link.take_all()
+        for ticket in tickets:
+            self._placer.left(ticket)
+        self._placer.forget(link)
+        self._move(tickets, counts=True)
+
+    def _move(self, tickets: list[Ticket], *, counts: bool) -> None:
+        """Let other engines go on with these, in their order."""
+        for ticket in tickets:
+            if self._closed or (counts and ticket.moves >= self._rules.max_moves):
+                self._fail(ticket, _lost())
+                continue
+            ticket.moves += counts
+            self.moves += 1
+            ticket.waits_since = self._now()
+            self._queue.give_back(ticket)
+            self._watch(ticket)
+
+    def _charge_overruns(self, links: Iterable[EngineLink]) -> None:
+        for link in links:
+            for ticket in link.tickets:
+                if len(ticket.emitted) > ticket.expected_output:
+                    self._charge(ticket, _worked(ticket))
+
+    def _charge(self, ticket: Ticket, cost: float) -> None:
+        """Correct what a ticket's tenant has been charged for it."""
+        if cost != ticket.charged:
+            self._queue.correct(ticket.terms, cost - ticket.charged)
+            ticket.charged = cost
+
+    def _fail(self, ticket: Ticket, error: SluiceError) -> None:
+        ticket.stream.fail(error)
+        self._close(ticket)
+
+    def _close(self, ticket: Ticket) -> None:
+        """Nothing more comes of a ticket; its tenant pays for what engines did."""
+        ticket.done = True
+        if ticket.charged:
+            worked = ticket.placed_at is not None
+            self._charge(ticket, _worked(ticket) if worked else 0.0)
+
+
+def _worked(ticket: Ticket) -> float:
+    return work(len(ticket.prompt) - ticket.cached, len(ticket.emitted))
+
+
+def _no_engine() -> SluiceError:
+    return EngineUnavailable("No engine of this model is ready.", retry_after_s=5)
+
+
+def _lost() -> SluiceError:
+    return EngineFailed("The engine that worked on this request was lost, and no other took over.")

@@ -1,0 +1,117 @@
+"""Which engine gets a sequence: the placement policy, among the engines that have room for it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from deployments.link import EngineLink
+from deployments.messages import Delta
+from deployments.scheduling.placement import POLICIES, Placement
+from deployments.scheduling.prefixes import block_hashes
+from deployments.scheduling.terms import Level
+from deployments.ticket import Ticket
+
+Party = tuple[str, Level]
+
+
+class Placer:
+    """Knows who has how much with the engines, and what is cached where."""
+
+    def __init__(
+        self,
+        policy: str,
+        links: Callable[[], Iterable[EngineLink]],
+        now: Callable[[], float],
+        *,
+        reserves: bool = True,
+    ) -> None:
+        """`reserves`: whether the last slots are kept for those who hold few."""
+        self._policy = policy
+        self._links = links
+        self._now = now
+        self._reserves = reserves
+        self._placement: Placement | None = None
+        self._block_size = 0
+        self._placed: Counter[Party] = Counter()
+        self._open: list[EngineLink] = []
+        self._few = 0
+
+    def look(self) -> bool:
+        """See which engines have room now; False when none has. Call it before the others."""
+        now = self._now()
+        rooms = [
+            (link, link.room)
+            for link in self._links()
+            if link.takes_work and link.breaker.allows(now)
+        ]
+        reserved = [link for link, room in rooms if room.is_reserved]
+        general = [link for link, room in rooms if room.is_general] if self._reserves else reserved
+        self._few = -1 if general else sum(room.reserved for _, room in rooms)
+        self._open = general or reserved
+        return bool(self._open)
+
+    def allows(self, ticket: Ticket) -> bool:
+        """Whether the room that was seen is for this one: the last slots are for who holds few."""
+        return self._few < 0 or self._placed[_party(ticket)] < self._few
+
+    def choose(self, ticket: Ticket) -> EngineLink | None:
+        """The engine for a ticket, by the policy; None when it fits nowhere now."""
+        fitting = [link for link in self._open if link.room.fits(ticket.context)]
+        if not fitting:
+            return None
+        self._hash(ticket, fitting[0])
+        return self._policy_for(fitting[0]).choose(fitting, ticket.hashes)
+
+    def place(self, ticket: Ticket, link: EngineLink) -> None:
+        """Send a ticket to an engine."""
+        self._placed[_party(ticket)] += 1
+        policy = self._policy_for(link)
+        cached = policy.cached_tokens(link.name, ticket.hashes)
+        policy.placed(link.name, ticket.hashes, _blocks(link))
+        link.submit(ticket, cached)
+
+    def left(self, ticket: Ticket) -> None:
+        """A ticket is no longer with an engine."""
+        party = _party(ticket)
+        self._placed[party] -= 1
+        if not self._placed[party]:
+            del self._placed[party]
+
+    def observed(self, ticket: Ticket, link: EngineLink, delta: Delta) -> None:
+        """Learn from a first delta what was cached."""
+        if ticket.hashes and ticket.sampling.prompt_logprobs is None:  # with those it uses no cache
+            cached = delta.num_cached_tokens // self._block_size
+            self._policy_for(link).observed(link.name, ticket.hashes, cached)
+
+    def remember(self, ticket: Ticket, link: EngineLink) -> None:
+        """An answer has ended: what follows in its conversation finds it cached there."""
+        policy = self._policy_for(link)
+        blocks = (len(ticket.prompt) + len(ticket.emitted)) // self._block_size
+        if policy.needs_hashes and blocks > len(ticket.hashes):
+            known = [*ticket.prompt, *ticket.emitted[:-1]]  # the last one was only sampled
+            hashes = block_hashes(known, self._block_size, ticket.terms.cache_salt)
+            policy.placed(link.name, hashes, _blocks(link))
+            policy.observed(link.name, hashes, len(hashes))
+
+    def forget(self, link: EngineLink) -> None:
+        """An engine has gone, and its cache with it."""
+        if self._placement is not None:
+            self._placement.forget(link.name)
+
+    def _policy_for(self, link: EngineLink) -> Placement:
+        """All engines of a model have blocks of one size, which the first of them tells."""
+        if self._placement is None:
+            self._block_size = link.replica.facts["block_size"]
+            self._placement = POLICIES[self._policy](self._block_size)
+        return self._placement
+
+    def _hash(self, ticket: Ticket, link: EngineLink) -> None:
+        if self._policy_for(link).needs_hashes and not ticket.hashes:
+            ticket.hashes = block_hashes(ticket.prompt, self._block_size, ticket.terms.cache_salt)
+
+
+def _party(ticket: Ticket) -> Party:
+    return ticket.terms.tenant, ticket.terms.level
+
+
+def _blocks(link: EngineLink) -> int:
+    return link.capacity.kv_cache_tokens // int(link.replica.facts["block_size"])

@@ -1,0 +1,121 @@
+"""One sequence on its way through the router: queued, placed, moved to another engine, ended."""
+
+import math
+from collections.abc import Sequence as SequenceOf
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from deployments.messages import Sampling, Sequence
+from deployments.scheduling.terms import Terms
+from deployments.stream import Stream
+
+if TYPE_CHECKING:
+    from deployments.link import EngineLink
+
+OUTPUT_WEIGHT = 2.0
+"""What a generated token costs in tokens of a prompt: the weights of the virtual token counter
+(Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024)."""
+
+
+def work(prompt_tokens: float, output_tokens: float) -> float:
+    """The cost of so many tokens, in tokens of a prompt."""
+    return prompt_tokens + OUTPUT_WEIGHT * output_tokens
+
+
+class Ticket:
+    """What the router knows of a sequence. All times are monotonic seconds."""
+
+    __slots__ = (
+        "arrived_at",
+        "began_with",
+        "cached",
+        "charged",
+        "cost",
+        "done",
+        "emitted",
+        "enqueued_at",
+        "expected_output",
+        "first_at",
+        "hashes",
+        "index",
+        "moves",
+        "owed",
+        "place",
+        "placed_at",
+        "prompt",
+        "sampling",
+        "stream",
+        "terms",
+        "uncached",
+        "waits_since",
+    )
+
+    def __init__(
+        self,
+        prompt: list[int],
+        sampling: Sampling,
+        stream: Stream,
+        index: int,
+        terms: Terms,
+        *,
+        expected_output: float,
+        now: float,
+    ) -> None:
+        self.prompt = prompt
+        self.sampling = sampling
+        self.stream = stream
+        self.index = index
+        self.terms = terms
+        self.expected_output = expected_output
+        self.cost = work(len(prompt), expected_output)
+        """What the tenant is charged at the start."""
+        self.charged = 0.0
+        """What it has been charged so far."""
+        self.cached = 0
+        """How many tokens of the prompt its first engine had cached."""
+        self.arrived_at = self.enqueued_at = self.waits_since = now
+        self.hashes: SequenceOf[int] = ()
+        """Of the prompt's blocks, for placement."""
+        self.emitted: list[int] = []
+        """All the tokens that have come: where another engine would go on."""
+        self.place: tuple[EngineLink, int] | None = None
+        """Which engine has it, and under which id; None while it waits."""
+        self.placed_at: float | None = None
+        """When an engine last got it."""
+        self.first_at: float | None = None
+        """When the first delta of that engine came."""
+        self.moves = 0
+        """How often it has lost an engine."""
+        self.owed = 0.0
+        """Tokens that its engine was expected to generate of it when it got it."""
+        self.began_with = 0
+        """How many tokens had come before that."""
+        self.uncached = 0
+        """How many tokens that engine had to take in, as far as was known."""
+        self.done = False
+        """Nothing more will come of it."""
+
+    @property
+    def deadline(self) -> float:
+        """When the first token has to have come; never, once the request has begun to answer."""
+        if self.terms.deadline_s is None or self.stream.begun:
+            return math.inf
+        return self.arrived_at + self.terms.deadline_s
+
+    @property
+    def context(self) -> int:
+        """How many tokens an engine has to take in before it can generate."""
+        return len(self.prompt) + len(self.emitted)
+
+    @property
+    def remaining(self) -> float:
+        """How many tokens are expected to come yet."""
+        return max(1.0, self.expected_output - len(self.emitted))
+
+    def sequence(self, identity: int) -> Sequence:
+        """What an engine gets: all of it, or what is left to do."""
+        sampling = self.sampling
+        if self.emitted and sampling.prompt_logprobs is not None:  # they have come
+            sampling = replace(sampling, prompt_logprobs=None)
+        return Sequence(identity, self.prompt, sampling, list(self.emitted), self.terms.cache_salt)

@@ -1,0 +1,181 @@
+"""An engine replica is killed in mid-stream, and the client sees one stream, unchanged."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support import models, server
+from tests.support.server import Server, eventually
+
+TOKENS = 400
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "colours": {
+            "type": "array",
+            "items": {"enum": ["red", "green", "blue"]},
+            "minItems": 50,
+            "maxItems": 50,
+        },
+        "sure": {"type": "boolean"},
+    },
+    "required": ["colours", "sure"],
+    "additionalProperties": False,
+}
+COMPLETION = {
+    "model": models.SMALL,
+    "prompt": [100, 200, 300, 400],
+    "max_tokens": TOKENS,
+    "temperature": 0,
+    "ignore_eos": True,
+    "return_token_ids": True,
+}
+CHAT = {
+    "model": models.SMALL,
+    "messages": [{"role": "user", "content": "Which colours?"}],
+    "max_tokens": 480,
+    "temperature": 0,
+    "return_token_ids": True,
+}
+AS_JSON = {
+    "response_format": {"type": "json_schema", "json_schema": {"name": "c", "schema": SCHEMA}}
+}
+AS_A_CALL = {
+    "tools": [{"type": "function", "function": {"name": "choose", "parameters": SCHEMA}}],
+    "tool_choice": {"type": "function", "function": {"name": "choose"}},
+}
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Server]:
+    """A server with two engines of one model."""
+    model = {**models.CONFIG["models"][0], "num_replicas": 2}
+    running = server.start({"models": [model]})
+    try:
+        running.wait_until_ready()
+        wait_for_both(running)
+        yield running
+        running.stop()
+    finally:
+        running.kill()
+
+
+def wait_for_both(pair: Server) -> None:
+    """Until two engines beat."""
+
+    def both() -> bool:
+        engines = pair.engines(models.SMALL)
+        return len(engines) == 2 and all(engine["beats"] for engine in engines)
+
+    eventually(both, 120, "two engines beat")
+
+
+class Killer:
+    """Kills the engine replica that works, at once: streams are short."""
+
+    def __init__(self, pair: Server) -> None:
+        wait_for_both(pair)
+        self._client = httpx.Client(base_url=pair.url)
+        self._client.get("/ready")  # connects
+
+    def __call__(self) -> None:
+        engines = self._client.get("/ready").json()["models"][models.SMALL]["engines"]
+        self._client.close()
+        pid = next(engine["pid"] for engine in engines if engine["in_flight"])
+        os.kill(pid, signal.SIGKILL)
+
+
+class Reading:
+    """What a client sees of a stream."""
+
+    def __init__(self) -> None:
+        self.text: dict[int, str] = {}
+        self.token_ids: dict[int, list[int]] = {}
+        self.finish_reasons: dict[int, str] = {}
+        self.usage: Any = None
+        self.ended = False
+        self.error: Any = None
+
+    def take(self, line: str) -> None:
+        """One line of the body."""
+        if line == "data: [DONE]":
+            self.ended = True
+        elif line:
+            chunk = json.loads(line.removeprefix("data: "))
+            self.error = chunk.get("error", self.error)
+            self.usage = chunk.get("usage") or self.usage
+            for choice in chunk.get("choices", ()):
+                self._take_choice(choice)
+
+    def _take_choice(self, choice: dict[str, Any]) -> None:
+        index = choice["index"]
+        said = choice.get("text") or ""
+        delta = choice.get("delta", {})
+        said += delta.get("content") or ""
+        for call in delta.get("tool_calls", ()):
+            said += call["function"].get("arguments", "")
+        self.text[index] = self.text.get(index, "") + said
+        self.token_ids.setdefault(index, []).extend(choice.get("token_ids") or ())
+        if choice["finish_reason"] is not None:
+            self.finish_reasons[index] = choice["finish_reason"]
+
+    @property
+    def seen(self) -> tuple[Any, ...]:
+        """All that must not depend on who generated it."""
+        usage = {**self.usage, "prompt_tokens_details": None}
+        return self.text, self.token_ids, self.finish_reasons, usage, self.ended, self.error
+
+
+def read(
+    pair: Server, path: str, body: dict[str, Any], at: int = -1, do: Callable[[], None] = print
+) -> Reading:
+    """Read a stream to its end; once `at` tokens have come, `do` something."""
+    reading = Reading()
+    body = {**body, "stream": True, "stream_options": {"include_usage": True}}
+    with httpx.stream("POST", pair.url + path, json=body, timeout=60) as response:
+        assert response.status_code == 200, response.read()
+        for line in response.iter_lines():
+            reading.take(line)
+            if at >= 0 and sum(map(len, reading.token_ids.values())) >= at:
+                at = -1
+                do()
+    return reading
+
+
+@pytest.mark.parametrize("index", [1, 100])
+def test_a_killed_engine_changes_nothing_in_a_greedy_stream(pair: Server, index: int) -> None:
+    undisturbed = read(pair, "/v1/completions", COMPLETION)
+    moved = read(pair, "/v1/completions", COMPLETION, index, Killer(pair))
+    assert moved.seen == undisturbed.seen
+    assert len(moved.token_ids[0]) == TOKENS
+
+
+@pytest.mark.parametrize("form", [AS_JSON, AS_A_CALL], ids=["json_schema", "tool_call"])
+def test_a_killed_engine_changes_nothing_in_a_stream_of_a_given_form(
+    pair: Server, form: dict[str, Any]
+) -> None:
+    body = {**CHAT, **form}
+    undisturbed = read(pair, "/v1/chat/completions", body)
+    moved = read(pair, "/v1/chat/completions", body, 12, Killer(pair))
+    assert moved.seen == undisturbed.seen
+    assert len(json.loads(moved.text[0])["colours"]) == 50
+    wait_for_both(pair)
+
+
+def test_several_seeded_choices_with_log_probabilities_go_on_as_well(pair: Server) -> None:
+    body = {
+        **COMPLETION,
+        "n": 3,
+        "temperature": 1.0,
+        "seed": 7,
+        "logprobs": 2,
+        "stop": ["zzzz"],
+    }
+    undisturbed = read(pair, "/v1/completions", body)
+    moved = read(pair, "/v1/completions", body, 40, Killer(pair))
+    assert moved.seen == undisturbed.seen

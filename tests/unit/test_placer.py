@@ -1,0 +1,245 @@
+"""Which engine gets a sequence, by room and policy, and what is remembered of who has what."""
+
+from typing import Any, cast
+
+import pytest
+
+from deployments.messages import Delta, Load, Sampling
+from deployments.placer import Placer
+from deployments.scheduling.terms import Level, Terms
+from tests.unit.fakes import FakeClock
+from tests.unit.peers import Recorder, ticket
+from tests.unit.simulation import FACTS, SimulatedLink
+
+BLOCK = FACTS["block_size"]
+PROMPT = list(range(10 * BLOCK))
+A, B = Terms("a"), Terms("b")
+FULL = Load(running=1000)
+
+
+@pytest.fixture(autouse=True)
+async def on_a_loop() -> None:
+    """Streams are made on a running loop, though nothing here waits for it."""
+
+
+class Engines:
+    """A few engines, and a placer before them."""
+
+    def __init__(self, clock: FakeClock, *, policy: str = "prefix", **facts: Any) -> None:
+        self.clock = clock
+        facts = {"max_num_batched_tokens": 10_000, **facts}
+        self.links = [SimulatedLink(cast(Any, Recorder()), clock, **facts) for _ in range(2)]
+        self.placer = Placer(policy, lambda: self.links, clock)
+
+    def fill(self, link: SimulatedLink, free: int = 0) -> None:
+        """Other routers leave so many of its slots."""
+        link.others = link.capacity.max_num_seqs - free - link.in_flight
+
+    def place(self, **of_the_ticket: Any) -> SimulatedLink | None:
+        """A new sequence goes where it should."""
+        new = ticket(**of_the_ticket)
+        if not self.placer.look() or not self.placer.allows(new):
+            return None
+        link = self.placer.choose(new)
+        if link is not None:
+            self.placer.place(new, link)
+        return cast("SimulatedLink | None", link)
+
+    def cached(self, link: SimulatedLink, prompt: list[int], terms: Terms = A) -> int:
+        """How many tokens of a prompt the engine is taken to have, by what it would be sent."""
+        again = ticket(prompt=prompt, terms=terms)
+        self.placer.look()
+        self.placer.choose(again)
+        self.placer.place(again, link)
+        return len(prompt) - again.uncached
+
+
+@pytest.fixture
+def engines(clock: FakeClock) -> Engines:
+    return Engines(clock)
+
+
+class TestLooking:
+    async def test_finds_nothing_without_engines(self, clock: FakeClock) -> None:
+        assert not Placer("prefix", list, clock).look()
+
+    async def test_finds_nothing_while_all_are_full(self, engines: Engines) -> None:
+        for link in engines.links:
+            engines.fill(link)
+        assert not engines.placer.look()
+
+    @pytest.mark.parametrize("report", [Load(draining=True), Load(progressing=False)])
+    async def test_passes_over_those_that_take_no_work(
+        self, engines: Engines, report: Load
+    ) -> None:
+        out, other = engines.links
+        out.report = report
+        assert [engines.place() for _ in range(3)] == [other] * 3
+
+    async def test_passes_over_those_whose_breaker_is_open(self, engines: Engines) -> None:
+        out, other = engines.links
+        for _ in range(out.breaker.failures):
+            out.breaker.failed(engines.clock())
+        assert [engines.place() for _ in range(3)] == [other] * 3
+
+    async def test_lets_one_probe_pass_where_a_breaker_is_half_open(self, engines: Engines) -> None:
+        tried = engines.links[0]
+        for _ in range(tried.breaker.failures):
+            tried.breaker.failed(engines.clock())
+        engines.clock.advance(tried.breaker.open_s)
+        for link in engines.links:
+            link._heard_at = engines.clock()
+        placed = [engines.place(), engines.place(), engines.place()]
+        assert placed.count(tried) == 1
+
+
+class TestReserve:
+    """The last slots of an engine are for those who hold few."""
+
+    @pytest.fixture
+    def engines(self, clock: FakeClock) -> Engines:
+        return Engines(clock, max_num_seqs=32)
+
+    async def test_is_closed_to_one_who_holds_as_much_as_it_is(self, engines: Engines) -> None:
+        first, second = engines.links
+        placed = [engines.place(terms=A) for _ in range(100)]
+        assert placed.count(None) == 40
+        assert (first.in_flight, second.in_flight) == (30, 30)
+
+    async def test_is_open_to_one_who_holds_little(self, engines: Engines) -> None:
+        for _ in range(100):
+            engines.place(terms=A)
+        placed = [engines.place(terms=B) for _ in range(10)]
+        assert placed.count(None) == 6  # two slots at each engine
+
+    async def test_counts_what_a_tenant_holds_by_class(self, engines: Engines) -> None:
+        for _ in range(100):
+            engines.place(terms=A)
+        assert engines.place(terms=Terms("a", level=Level.INTERACTIVE)) is not None
+
+    async def test_is_open_again_to_one_whose_sequences_have_left(self, engines: Engines) -> None:
+        for _ in range(100):
+            engines.place(terms=A)
+        for link in engines.links:
+            for each in link.tickets:
+                link.withdraw(each)
+                engines.placer.left(each)
+        assert not engines.placer._placed
+        assert engines.place(terms=A) is not None
+
+
+class TestChoosing:
+    async def test_is_the_policys(self, clock: FakeClock) -> None:
+        engines = Engines(clock, policy="round_robin")
+        first, second = engines.links
+        assert [engines.place() for _ in range(4)] == [first, second, first, second]
+
+    async def test_of_an_unknown_policy_is_an_error(self, clock: FakeClock) -> None:
+        with pytest.raises(KeyError):
+            Engines(clock, policy="best").place()
+
+    async def test_is_by_load(self, engines: Engines) -> None:
+        busy, free = engines.links
+        busy.submit(ticket(prompt=[1] * 8, expected_output=100))
+        assert engines.place() is free
+
+    async def test_is_among_those_whose_cache_has_room(self, engines: Engines) -> None:
+        small, large = engines.links
+        small.others = large.others = 1
+        small.report = Load(kv_cache_usage=0.9)
+        large.submit(ticket(prompt=[1] * 16, expected_output=100))
+        assert engines.place(prompt=[2] * 500) is large
+        assert engines.place(prompt=[2] * 16) is small
+
+    async def test_finds_none_when_it_fits_nowhere(self, engines: Engines) -> None:
+        for link in engines.links:
+            link.others, link.report = 1, Load(kv_cache_usage=0.9)
+        assert engines.place(prompt=[2] * 500) is None
+        assert not engines.placer._placed
+
+    async def test_lets_an_idle_engine_take_what_is_too_long_for_it(self, engines: Engines) -> None:
+        assert engines.place(prompt=[2] * 10_000) is not None
+
+
+class TestCaches:
+    async def test_have_what_was_sent_there(self, engines: Engines) -> None:
+        first = engines.place(prompt=PROMPT, terms=A)
+        assert first is not None
+        [second] = [link for link in engines.links if link is not first]
+        assert engines.cached(second, PROMPT) == 0
+        assert engines.cached(first, PROMPT) == len(PROMPT) - 1
+
+    async def test_draw_the_same_prompt_to_the_same_engine(self, engines: Engines) -> None:
+        first = engines.place(prompt=PROMPT)
+        assert first is not None
+        [ended] = first.tickets
+        first.withdraw(ended)
+        engines.placer.left(ended)
+        assert engines.place(prompt=PROMPT) is first
+
+    async def test_are_not_shared_across_salts(self, engines: Engines) -> None:
+        salted = Terms("a", cache_salt="pepper")
+        first = engines.place(prompt=PROMPT, terms=A)
+        assert first is not None
+        assert engines.cached(first, PROMPT, salted) == 0
+        assert engines.cached(first, PROMPT, salted) > 0
+
+    async def test_have_lost_what_the_engine_says_they_have_not_and_what_is_older(
+        self, engines: Engines
+    ) -> None:
+        link, older = engines.links[0], list(range(5000, 5000 + 10 * BLOCK))
+        for prompt in (older, PROMPT, PROMPT):
+            engines.cached(link, prompt)
+            engines.placer.observed(link.tickets[-1], link, Delta(0, "", [1], num_cached_tokens=0))
+        assert engines.cached(link, older) == 0
+
+    async def test_say_nothing_of_a_prompt_that_is_scored(self, engines: Engines) -> None:
+        """An engine computes all of it, whatever it has cached."""
+        link = engines.links[0]
+        engines.cached(link, PROMPT)
+        [sent] = link.tickets
+        engines.placer.observed(sent, link, Delta(0, "", [1], num_cached_tokens=0))
+        scored = ticket(prompt=PROMPT, sampling=Sampling(1, prompt_logprobs=0), terms=A)
+        engines.placer.look()
+        engines.placer.choose(scored)
+        engines.placer.place(scored, link)
+        engines.placer.observed(scored, link, Delta(0, "", [1], num_cached_tokens=0))
+        assert engines.cached(link, PROMPT) > 0
+
+    async def test_have_the_answer_too_for_what_follows_it(self, engines: Engines) -> None:
+        link = engines.links[0]
+        engines.cached(link, PROMPT)
+        [asked] = link.tickets
+        answer = list(range(5000, 5000 + 3 * BLOCK + 1))
+        asked.emitted += answer
+        engines.placer.remember(asked, link)
+        conversation = [*PROMPT, *answer, *([9] * BLOCK)]
+        assert engines.cached(link, conversation) == 13 * BLOCK
+
+    async def test_do_not_have_the_last_token_which_was_only_sampled(
+        self, engines: Engines
+    ) -> None:
+        link = engines.links[0]
+        engines.cached(link, PROMPT)
+        [asked] = link.tickets
+        answer = list(range(5000, 5000 + BLOCK))
+        asked.emitted += answer
+        engines.placer.remember(asked, link)
+        assert engines.cached(link, [*PROMPT, *answer, 9]) == 10 * BLOCK
+
+    async def test_are_forgotten_with_their_engine(self, engines: Engines) -> None:
+        link = engines.links[0]
+        engines.cached(link, PROMPT)
+        engines.placer.forget(link)
+        assert engines.cached(link, PROMPT) == 0
+
+    async def test_need_no_hashes_where_the_policy_does_not_look(self, clock: FakeClock) -> None:
+        engines = Engines(clock, policy="least_loaded")
+        link = engines.place(prompt=PROMPT)
+        assert link is not None
+        [placed] = link.tickets
+        assert placed.hashes == ()
+        placed.emitted += PROMPT
+        engines.placer.observed(placed, link, Delta(0, "", [1]))
+        engines.placer.remember(placed, link)
+        assert engines.cached(link, PROMPT) == 0
