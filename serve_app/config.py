@@ -9,6 +9,7 @@ Every key is known here and honoured somewhere; an unknown key stops start-up wi
         engine_args: {max_model_len: 4096}   # vLLM's own names
     router: {num_replicas: 1, max_sequences: 1024}
     http: {host: 127.0.0.1, port: 8000}
+    auth: {keys: []}              # see auth_config.py
 
 In the environment: SLUICE_CONFIG=my.yaml, SLUICE_HTTP__PORT=9000. On the command line:
 --config my.yaml --http.port 9000.
@@ -19,7 +20,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar, get_origin
 
 import yaml
 from pydantic import (
@@ -27,11 +28,15 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -42,6 +47,7 @@ from pydantic_settings import (
 from deployments import default_model, engine_args
 from deployments.reaper import MARK_PREFIX
 from serve_app import environment
+from serve_app.auth_config import AuthConfig
 
 FILE_VARIABLE = "SLUICE_CONFIG"
 
@@ -98,6 +104,8 @@ class ModelConfig(_Section):
         for name in args:
             if name in _OURS:
                 raise ValueError(f"{name} is set by this model's {_OURS[name]}")
+            if name in engine_args.RESUMING:
+                raise ValueError(f"{name} is Sluice's own: streams move between engines by it")
             if known and name not in known:
                 raise ValueError(f"vLLM has no engine argument {name}")
         for name in _PARALLEL_SIZES:
@@ -119,14 +127,44 @@ _OURS = {
 _PARALLEL_SIZES = ("tensor_parallel_size", "pipeline_parallel_size")
 
 
+class DeadlinesConfig(_Section):
+    """Within how many milliseconds the first token must come, by class, if a request does not say;
+    null waits as long as `max_wait_s`."""
+
+    interactive: PositiveInt | None = 30_000
+    standard: PositiveInt | None = 120_000
+    batch: PositiveInt | None = None
+
+
+class AgeingConfig(_Section):
+    """After how many seconds in the queue a request of a lower class gets its turns even while
+    higher classes are waiting."""
+
+    standard: PositiveFloat = 10
+    batch: PositiveFloat = 60
+
+
 class RouterConfig(_Section):
     """The router replicas, which speak HTTP and hold every token stream."""
 
     num_replicas: PositiveInt = 1
     num_cpus: NonNegativeFloat = 0.5
     """Logical CPUs that Ray reserves for each replica."""
-    max_sequences: PositiveInt = 1024
-    """Sequences under way in one replica; a request beyond gets 503 with Retry-After."""
+    max_sequences: PositiveInt = 8192
+    """Waiting or under way in one replica; a request beyond gets 503 with Retry-After."""
+    queue: Literal["fair", "fifo"] = "fair"
+    """Who goes first: by class and fairly between tenants, or in the order of arrival."""
+    placement: Literal["prefix", "least_loaded", "round_robin"] = "prefix"
+    """Which engine takes a sequence: the one that saves most work, has least, or is next."""
+    max_queued_tokens: PositiveInt = 2_000_000
+    """Tokens of work that may wait for a model in one replica, a generated token counted twice; a
+    request beyond gets 503 with Retry-After."""
+    max_wait_s: PositiveFloat = 600
+    """How long any request may wait for an engine."""
+    max_moves: NonNegativeInt = 5
+    """How often a sequence goes on with another engine after one has failed it."""
+    deadlines_ms: DeadlinesConfig = DeadlinesConfig()
+    ageing_s: AgeingConfig = AgeingConfig()
     stream_buffer_chars: PositiveInt = 1_000_000
     """Text a slow reader may leave unread before it is cut off."""
 
@@ -146,36 +184,15 @@ class HttpConfig(_Section):
         return self.host in {"127.0.0.1", "localhost", "::1"}
 
 
-class Settings(BaseSettings):
-    """Everything there is to configure."""
-
+class _Sources(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="SLUICE_",
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
         protected_namespaces=(),
+        hide_input_in_errors=True,  # a traceback with the pepper would end up in logs
     )
-
-    models: Annotated[list[ModelConfig], Field(min_length=1)] = [
-        # Compiling would double the time of a first start and gain a model of this size little.
-        ModelConfig(
-            name="sluice-small",
-            source="embedded:sluice-small",
-            engine_args={"enforce_eager": True},
-        )
-    ]
-    router: RouterConfig = RouterConfig()
-    http: HttpConfig = HttpConfig()
-
-    @field_validator("models")
-    @classmethod
-    def _names_differ(cls, models: list[ModelConfig]) -> list[ModelConfig]:
-        names = [model.name for model in models]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two models are named {name}")
-        return models
 
     @classmethod
     def settings_customise_sources(
@@ -189,6 +206,50 @@ class Settings(BaseSettings):
         return init_settings, env_settings
 
 
+class Settings(_Sources):
+    """Everything there is to configure."""
+
+    models: Annotated[list[ModelConfig], Field(min_length=1)] = [
+        # Compiling would double the time of a first start and gain a model of this size little.
+        ModelConfig(
+            name="sluice-small",
+            source="embedded:sluice-small",
+            engine_args={"enforce_eager": True},
+        )
+    ]
+    router: RouterConfig = RouterConfig()
+    http: HttpConfig = HttpConfig()
+    auth: AuthConfig = AuthConfig()
+
+    @field_validator("models")
+    @classmethod
+    def _names_differ(cls, models: list[ModelConfig]) -> list[ModelConfig]:
+        names = [model.name for model in models]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two models are named {name}")
+        return models
+
+    @field_validator("auth")
+    @classmethod
+    def _keys_are_for_models_that_there_are(
+        cls, auth: AuthConfig, info: ValidationInfo
+    ) -> AuthConfig:
+        served = {model.name for model in info.data.get("models", [])}
+        for key in auth.keys:
+            for name in key.models or ():
+                if served and name not in served:
+                    raise ValueError(f"key {key.id} is for {name}, which is none of the models")
+        return auth
+
+
+class _OnlyAuth(_Sources):
+    auth: AuthConfig = AuthConfig()
+
+
+Kind = TypeVar("Kind", bound=_Sources)
+
+
 def load(options: Mapping[str, Any] | None = None) -> Settings:
     """Settings from `options` over the environment over the file.
 
@@ -196,11 +257,23 @@ def load(options: Mapping[str, Any] | None = None) -> Settings:
     Raises ConfigError.
     """
     given = dict(options or {})
-    file = given.pop("config", None) or os.environ.get(FILE_VARIABLE)
+    file = given.pop("config", None)
+    return _load(Settings, file, given)
+
+
+def load_auth(file: str | None) -> AuthConfig:
+    """The `auth:` section as the server takes it, whatever the others are. Raises ConfigError."""
+    return _load(_OnlyAuth, file, {}).auth
+
+
+def _load(kind: type[Kind], file: object, given: Mapping[str, Any]) -> Kind:
+    file = file or os.environ.get(FILE_VARIABLE)
     _check_environment()
     content = _read(Path(str(file)).expanduser()) if file else {}
+    if kind is not Settings:
+        content = {key: value for key, value in content.items() if key in kind.model_fields}
     try:
-        return _settings_over(content)(**_nested(given))
+        return _over(content, kind)(**_nested(given))
     except ValidationError as exc:
         raise ConfigError(_one_line(exc, given, file)) from exc
 
@@ -222,10 +295,10 @@ def _read(file: Path) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def _settings_over(content: dict[str, Any]) -> type[Settings]:
+def _over(content: dict[str, Any], kind: type[Kind]) -> type[Kind]:
     """Settings that take `content` where neither options nor the environment say anything."""
 
-    class OverContent(Settings):
+    class OverContent(kind):  # type: ignore[valid-type,misc]
         @classmethod
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], *args: Any, **kwargs: Any
@@ -276,7 +349,7 @@ def _check_environment() -> None:
         section, _, key = name.partition("__")
         if section not in ours or (key and not _has_field(section, key.lower())):
             raise ConfigError(f"environment: no setting is named {variable}; unset it")
-        if name in ours:
+        if name in ours or _is_written_in_json(section, key.lower()):
             try:
                 json.loads(value)
             except ValueError as exc:
@@ -286,10 +359,19 @@ def _check_environment() -> None:
 _OTHER_VARIABLES = {FILE_VARIABLE, "SLUICE_CACHE_DIR", *environment.INTERNAL}
 
 
-def _has_field(section: str, key: str) -> bool:
+def _fields(section: str) -> Mapping[str, FieldInfo]:
     annotation = Settings.model_fields[section.removeprefix("SLUICE_").lower()].annotation
-    fields: Mapping[str, Any] = getattr(annotation, "model_fields", {})
-    return key.partition("__")[0] in fields
+    return getattr(annotation, "model_fields", {})
+
+
+def _has_field(section: str, key: str) -> bool:
+    return key.partition("__")[0] in _fields(section)
+
+
+def _is_written_in_json(section: str, key: str) -> bool:
+    field = _fields(section).get(key)
+    kind = field and field.annotation
+    return get_origin(kind) in {list, dict} or hasattr(kind, "model_fields")
 
 
 _NO_SUCH_KEY = "there is no such key; remove it or correct its name"
@@ -298,12 +380,22 @@ _NO_SUCH_KEY = "there is no such key; remove it or correct its name"
 def _one_line(exc: ValidationError, options: Mapping[str, Any], file: object) -> str:
     error = exc.errors()[0]
     key = ".".join(str(part) for part in error["loc"]) or "configuration"
-    message = error["msg"].removeprefix("Value error, ")
+    message = reason(error)
     if error["type"] == "extra_forbidden":
         message = _NO_SUCH_KEY
-    elif error["type"] != "value_error" and not isinstance(error["input"], dict | list):
+    elif error["type"] != "value_error" and _may_be_quoted(error):
         message += f" (got {error['input']!r})"
     return f"{key}: {message}{_origin(error['loc'], options, file)}"
+
+
+def reason(error: ErrorDetails) -> str:
+    """What is wrong, without what was given."""
+    return error["msg"].removeprefix("Value error, ")
+
+
+def _may_be_quoted(error: ErrorDetails) -> bool:
+    """Whether what was given is short, and no secret."""
+    return error["loc"][:1] != ("auth",) and not isinstance(error["input"], dict | list)
 
 
 def _origin(location: tuple[int | str, ...], options: Mapping[str, Any], file: object) -> str:

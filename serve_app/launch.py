@@ -15,6 +15,10 @@ from serve_app import config, environment
 from serve_app.config import ConfigError, HttpConfig, ModelConfig, Settings
 
 APPLICATION = "sluice"
+_OPEN = (
+    "Sluice has no API keys: it is open to this machine, and to nobody else. "
+    "To make keys: python -m serve_app.keys new"
+)
 _CAUSE = re.compile(r"(\w+\.)*\w*(Error|Exception): (?!Traceback).")
 
 
@@ -31,6 +35,9 @@ def build_for_serve_run(options: Mapping[str, Any]) -> Any:
     try:
         settings = config.load(options)
         _refuse_http_settings(settings.http)
+        if not settings.auth.keys:
+            _refuse_haproxy_without_keys()
+            print(_OPEN, file=sys.stderr)  # noqa: T201  stdout is for what Serve prints
         return application(settings)
     except ConfigError as exc:
         if ray.is_initialized():  # in a cluster, where Serve reports the error
@@ -48,11 +55,20 @@ def _refuse_http_settings(http: HttpConfig) -> None:
             )
 
 
+def _refuse_haproxy_without_keys() -> None:
+    if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1":
+        raise ConfigError(
+            "auth.keys: behind HAProxy nobody sees whether a request comes from this machine; make "
+            "a key (python -m serve_app.keys new) or unset RAY_SERVE_ENABLE_HA_PROXY"
+        )
+
+
 def main(argv: Sequence[str]) -> None:
     """Serve until a signal comes: `python -m serve_app [--config FILE] [--KEY VALUE ...]`."""
     options, haproxy = _parse(argv)
     try:
         settings = config.load(options)
+        _refuse_the_network_without_keys(settings)
     except ConfigError as exc:
         sys.exit(f"sluice: {exc}")
     _check_port(settings.http)
@@ -60,6 +76,8 @@ def main(argv: Sequence[str]) -> None:
         environment.prepare(haproxy=haproxy, local=settings.http.is_local)
     except ModuleNotFoundError as exc:
         sys.exit(f"sluice: {exc}")
+    if not settings.auth.keys:
+        _say(_OPEN)
     _yield_to_cpu_engines()
     reaper = Reaper()  # before Ray starts: even a kill -9 of this process leaves nothing behind
     _raise_at_signals()
@@ -69,6 +87,14 @@ def main(argv: Sequence[str]) -> None:
         pass  # _serve has shut everything down
     finally:
         reaper.sweep()
+
+
+def _refuse_the_network_without_keys(settings: Settings) -> None:
+    if not settings.auth.keys and not settings.http.is_local:
+        raise ConfigError(
+            "auth.keys: without keys a server is for its own machine only, not for "
+            f"{settings.http.host}; make one: python -m serve_app.keys new"
+        )
 
 
 def _yield_to_cpu_engines() -> None:

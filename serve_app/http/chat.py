@@ -1,5 +1,6 @@
 """POST /v1/chat/completions"""
 
+import uuid
 from typing import Any
 
 from starlette.requests import Request
@@ -8,25 +9,35 @@ from starlette.responses import Response
 from deployments.messages import Delta
 from serve_app.http import logprobs
 from serve_app.http.answer import Answer, respond
+from serve_app.http.auth import check_model
 from serve_app.http.body import read_json_body
 from serve_app.http.generation import plan
 from serve_app.http.protocol import ChatRequest, parse_chat
 from serve_app.http.service import Service
+from serve_app.http.structured import Function
 
 
 async def create_chat_completion(request: Request) -> Response:
     """Answer a conversation, whole or as a stream."""
     service: Service = request.app.state.service
     chat = parse_chat(await read_json_body(request, service.max_body_bytes))
+    check_model(request, chat.model)
     service.router.pool(chat.model)  # an unknown model is refused before any work
     prompt = await service.tokenizers[chat.model].chat(
         chat.conversation(),
+        tools=chat.tools_for_template(),
         add_generation_prompt=chat.opens_answer,
         continue_final_message=chat.continue_final_message,
         add_special_tokens=chat.add_special_tokens,
     )
     sequences = plan(service, chat, [prompt], "messages")
-    return await respond(service, sequences, ChatAnswer(chat, prompt))
+    return await respond(request, sequences, answer_to(chat, prompt))
+
+
+def answer_to(chat: ChatRequest, prompt: list[int]) -> "ChatAnswer":
+    """What writes the answer down: as text, or as the call that was asked for."""
+    function = chat.function
+    return ChatAnswer(chat, prompt) if function is None else ToolCallAnswer(chat, prompt, function)
 
 
 class ChatAnswer(Answer):
@@ -45,17 +56,29 @@ class ChatAnswer(Answer):
     def _events(self, index: int, delta: Delta, *, first: bool) -> bytes:
         events = b""
         if first:
-            opening = {"role": "assistant", "content": ""}
-            choice = {"index": index, "delta": opening, "logprobs": None, "finish_reason": None}
-            events += self._event([choice], **self._extra())
+            events += self._opening(index)
         if self._says_something(delta):
-            content = {"delta": {"content": delta.text}}
+            content = {"delta": self._delta(delta.text)}
             events += self._event([self._rendered(index, delta, content, self._logprobs(delta))])
         return events
 
     def _choice(self, index: int, choice: Delta) -> dict[str, Any]:
-        message = {"role": "assistant", "content": choice.text, "refusal": None}
+        message = {"role": "assistant", **self._message(index, choice.text), "refusal": None}
         return self._rendered(index, choice, {"message": message}, self._logprobs(choice))
+
+    def _opening(self, index: int) -> bytes:
+        """The events that come before the first of a choice's text."""
+        return self._opening_event(index, {"role": "assistant", "content": ""}, **self._extra())
+
+    def _delta(self, text: str) -> dict[str, Any]:
+        return {"content": text}
+
+    def _message(self, index: int, text: str) -> dict[str, Any]:
+        return {"content": text}
+
+    def _opening_event(self, index: int, delta: dict[str, Any], **extra: Any) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+        return self._event([choice], **extra)
 
     def _extra(self) -> dict[str, Any]:
         return {"prompt_token_ids": self._prompt} if self.request.return_token_ids else {}
@@ -65,3 +88,33 @@ class ChatAnswer(Answer):
         if count is None or delta.logprobs is None:
             return None
         return logprobs.for_chat(delta.logprobs, count)
+
+
+class ToolCallAnswer(ChatAnswer):
+    """The same for a named tool: all the text is the arguments of a call, one for each choice.
+
+    As OpenAI has it, the finish reason of a call that was asked for by name is `stop`.
+    """
+
+    text_start = b'"delta":{"tool_calls":[{"index":0,"function":{"arguments":'
+    text_end = b'}}]},"logprobs":null,"finish_reason":null}]}\n\n'
+
+    def __init__(self, chat: ChatRequest, prompt: list[int], function: Function) -> None:
+        super().__init__(chat, prompt)
+        self._name = function.name
+        self._call_ids = [f"call_{uuid.uuid4().hex}" for _ in range(chat.n)]
+
+    def _opening(self, index: int) -> bytes:
+        role = {"role": "assistant", "content": None}
+        call = {"tool_calls": [{"index": 0, **self._call(index, "")}]}
+        return self._opening_event(index, role, **self._extra()) + self._opening_event(index, call)
+
+    def _delta(self, text: str) -> dict[str, Any]:
+        return {"tool_calls": [{"index": 0, "function": {"arguments": text}}]}
+
+    def _message(self, index: int, text: str) -> dict[str, Any]:
+        return {"content": None, "tool_calls": [self._call(index, text)]}
+
+    def _call(self, index: int, arguments: str) -> dict[str, Any]:
+        function = {"name": self._name, "arguments": arguments}
+        return {"id": self._call_ids[index], "type": "function", "function": function}

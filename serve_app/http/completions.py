@@ -9,6 +9,7 @@ from deployments.messages import Delta
 from deployments.tokenizing import Tokenizing
 from serve_app.http import logprobs
 from serve_app.http.answer import Answer, respond
+from serve_app.http.auth import check_model
 from serve_app.http.body import read_json_body
 from serve_app.http.generation import plan
 from serve_app.http.protocol import CompletionRequest, parse_completion
@@ -19,11 +20,12 @@ async def create_completion(request: Request) -> Response:
     """Complete prompts, whole or as a stream."""
     service: Service = request.app.state.service
     asked = parse_completion(await read_json_body(request, service.max_body_bytes))
+    check_model(request, asked.model)
     service.router.pool(asked.model)  # an unknown model is refused before any work
     tokenizing = service.tokenizers[asked.model]
     prompts = [await _tokens(tokenizing, asked, prompt) for prompt in asked.prompts]
     sequences = plan(service, asked, prompts, "prompt")
-    return await respond(service, sequences, CompletionAnswer(asked, prompts, tokenizing))
+    return await respond(request, sequences, CompletionAnswer(asked, prompts, tokenizing))
 
 
 async def _tokens(

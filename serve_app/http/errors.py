@@ -19,10 +19,12 @@ from starlette.responses import Response
 from deployments.errors import (
     BadRequest,
     EngineFailed,
+    Forbidden,
     ModelNotFound,
     Overloaded,
     PayloadTooLarge,
     SluiceError,
+    Unauthorized,
 )
 
 logger = logging.getLogger("ray.serve")
@@ -30,6 +32,8 @@ logger = logging.getLogger("ray.serve")
 _STATUS: tuple[tuple[type[SluiceError], int], ...] = (
     (PayloadTooLarge, 413),
     (BadRequest, 400),
+    (Unauthorized, 401),
+    (Forbidden, 403),
     (ModelNotFound, 404),
     (Overloaded, 503),
     (EngineFailed, 503),
@@ -90,10 +94,15 @@ async def on_sluice_error(_: Request, exc: Exception) -> Response:
     """Any error of our own tree."""
     assert isinstance(exc, SluiceError)
     headers = {}
-    if isinstance(exc, Overloaded):
+    if isinstance(exc, Overloaded) and not exc.retriable:
+        headers["x-should-retry"] = "false"  # the openai clients' own word
+    elif isinstance(exc, Overloaded):
         headers["Retry-After"] = str(math.ceil(exc.retry_after_s))
+        headers["retry-after-ms"] = str(math.ceil(1000 * exc.retry_after_s))
     elif isinstance(exc, EngineFailed):
         headers["Retry-After"] = "1"
+    elif isinstance(exc, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
     return response(status_of(exc), exc.message, param=exc.param, code=exc.code, headers=headers)
 
 

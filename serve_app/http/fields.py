@@ -1,11 +1,19 @@
 """The types of the fields in a request's body, and the bounds of what clients may ask for."""
 
 import re
+from types import MappingProxyType
 from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from serve_app.http.parsing import INVALID_TYPE, INVALID_VALUE, Refused, at_most, describe
+from serve_app.http.parsing import (
+    INVALID_TYPE,
+    INVALID_VALUE,
+    Refused,
+    StrictObject,
+    at_most,
+    describe,
+)
 
 MAX_MESSAGES = 2048
 MAX_PROMPTS = 16
@@ -59,6 +67,16 @@ LogitBias = Annotated[
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], at_most(16)
 ]
+
+
+class StreamOptions(StrictObject):
+    """What a stream carries beside the text."""
+
+    unsupported = MappingProxyType(
+        {"continuous_usage_stats": (False,), "include_obfuscation": (False,)}
+    )
+
+    include_usage: bool = False
 
 
 def _prompt_kind(value: object) -> str | None:

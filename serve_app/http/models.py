@@ -6,21 +6,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from deployments.errors import EngineUnavailable
+from serve_app.http.auth import check_model, client_of
 from serve_app.http.service import Service
 
 
 async def list_models(request: Request) -> JSONResponse:
-    """Every model that this server serves."""
+    """Every model that the client may use."""
     service: Service = request.app.state.service
-    return JSONResponse(
-        {"object": "list", "data": [_model(service, name) for name in service.router.pools]}
-    )
+    names = filter(client_of(request).may_use, service.router.pools)
+    return JSONResponse({"object": "list", "data": [_model(service, name) for name in names]})
 
 
 async def get_model(request: Request) -> JSONResponse:
     """One model, or 404."""
     service: Service = request.app.state.service
     name: str = request.path_params["model"]
+    check_model(request, name)
     service.router.pool(name)
     return JSONResponse(_model(service, name))
 

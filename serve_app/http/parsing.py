@@ -37,6 +37,7 @@ _EXPECTATIONS: Mapping[str, tuple[str, str]] = {
     "less_than_equal": (INVALID_VALUE, "must be at most {le}"),
     "literal_error": (INVALID_VALUE, "must be {expected}"),
     "string_too_long": (INVALID_VALUE, "must have a length of at most {max_length}"),
+    "string_pattern_mismatch": (INVALID_VALUE, "must match {pattern}"),
     "string_too_short": (INVALID_VALUE, "must have a length of at least {min_length}"),
     "too_long": (INVALID_VALUE, "must have a length of at most {max_length}"),
     "too_short": (INVALID_VALUE, "must have a length of at least {min_length}"),
@@ -65,12 +66,19 @@ class StrictObject(BaseModel):
     unsupported: ClassVar[Mapping[str, Noops]] = MappingProxyType({})
     """What the API has and this server has not, each with the values that ask for nothing."""
 
+    _keys: ClassVar[frozenset[str]] = frozenset()
+    """The fields as clients spell them."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        cls._keys = frozenset(field.alias or name for name, field in cls.model_fields.items())
+
     @model_validator(mode="before")
     @classmethod
     def _keep_what_counts(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
-        fields = cls.model_fields
+        fields = cls._keys
         kept = {}
         for name, given in value.items():
             if name in cls.unsupported:

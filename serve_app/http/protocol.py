@@ -2,19 +2,20 @@
 
 A field is honoured, or the request is refused with an error that names it: nothing is accepted and
 then ignored. Only `user` and `metadata` change nothing, because OpenAI defines them as mere labels.
-Null always means "not given". Names and meanings are OpenAI's, beyond that those of vLLM.
+Null always means "not given". Names and meanings are OpenAI's, beyond that those of vLLM. What an
+answer has to look like, and the tools, stand in `structured`.
 """
 
 from abc import abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
 from pydantic import Field, model_validator
 
 from deployments.errors import BadRequest
-from deployments.messages import Sampling
+from deployments.messages import Sampling, StructuredOutputs
 from serve_app.http.conversation import Message
 from serve_app.http.fields import (
     COMPLETION_MAX_TOKENS,
@@ -32,20 +33,11 @@ from serve_app.http.fields import (
     Prompt,
     Quick,
     StopStrings,
+    StreamOptions,
     TokenId,
 )
-from serve_app.http.parsing import INVALID_VALUE, Noops, StrictObject, never, not_yet, parse
-
-
-class StreamOptions(StrictObject):
-    """What a stream carries beside the text."""
-
-    unsupported = MappingProxyType(
-        {"continuous_usage_stats": (False,), "include_obfuscation": (False,)}
-    )
-
-    include_usage: bool = False
-
+from serve_app.http.parsing import INVALID_VALUE, Noops, StrictObject, never, parse
+from serve_app.http.structured import Function, ResponseFormat, ToolChoice, Tools, chosen_function
 
 _UNSUPPORTED: Mapping[str, Noops] = {
     **never(
@@ -93,6 +85,7 @@ class GenerationRequest(StrictObject):
     """How many tokens, at the least, make a chunk of a stream; vLLM's."""
     return_token_ids: bool = False
     """Whether every choice also brings the ids of its tokens; vLLM's."""
+    response_format: ResponseFormat | None = None
     user: str | None = None
 
     @property
@@ -114,6 +107,11 @@ class GenerationRequest(StrictObject):
     def prompt_logprobs(self) -> int | None:
         """The same for the tokens of the prompt."""
         return None
+
+    @property
+    def structured_outputs(self) -> StructuredOutputs | None:
+        """What the generated text has to look like; None leaves it free."""
+        return None if self.response_format is None else self.response_format.structured_outputs
 
     def sampling(self, *, default: Mapping[str, Any], max_tokens: int) -> Sampling:
         """How to sample each sequence of this request.
@@ -153,6 +151,7 @@ class GenerationRequest(StrictObject):
             spaces_between_special_tokens=self.spaces_between_special_tokens,
             include_stop_str_in_output=self.include_stop_str_in_output,
             stream_interval=self.stream_interval or 1,
+            structured_outputs=self.structured_outputs,
         )
 
     def _length(self, default: Mapping[str, Any], room: int) -> int:
@@ -168,6 +167,11 @@ class GenerationRequest(StrictObject):
                 raise _invalid(field, "needs 'stream' to be true")
         if self.requested_max_tokens is not None and self.min_tokens > self.requested_max_tokens:
             raise _min_tokens_beyond(self.requested_max_tokens)
+        if self.structured_outputs is not None:
+            # A form that is complete must be able to end: what came after it would have none.
+            for field in ("ignore_eos", "min_tokens"):
+                if getattr(self, field):
+                    raise _invalid(field, "must be left out where the form of the answer is given")
         return self
 
 
@@ -180,12 +184,6 @@ def _min_tokens_beyond(length: int) -> BadRequest:
     return _invalid("min_tokens", f"must not exceed the {length} tokens to generate at most")
 
 
-class ResponseFormat(StrictObject):
-    """The form of the answer, of which only free text is supported."""
-
-    type: Annotated[Literal["text"], not_yet("json_object", "json_schema", "structural_tag")]
-
-
 class ChatRequest(GenerationRequest):
     """A body of `POST /v1/chat/completions`."""
 
@@ -195,7 +193,7 @@ class ChatRequest(GenerationRequest):
             **never(
                 "audio chat_template functions include_reasoning media_io_kwargs "
                 "mm_processor_kwargs moderation prediction prompt_cache_key prompt_cache_options "
-                "prompt_cache_retention reasoning_effort safety_identifier tools web_search_options"
+                "prompt_cache_retention reasoning_effort safety_identifier web_search_options"
             ),
             "chat_template_kwargs": ({},),
             "documents": ([],),
@@ -205,7 +203,6 @@ class ChatRequest(GenerationRequest):
             "parallel_tool_calls": (True,),
             "service_tier": ("auto", "default"),
             "store": (False,),
-            "tool_choice": ("none",),
             "verbosity": ("medium",),
         }
     )
@@ -214,7 +211,8 @@ class ChatRequest(GenerationRequest):
     max_completion_tokens: PositiveLength | None = None
     logprobs: bool = False
     top_logprobs: Alternatives | None = None
-    response_format: ResponseFormat | None = None
+    tools: Tools | None = None
+    tool_choice: ToolChoice | None = None
     metadata: Metadata | None = None
     add_generation_prompt: bool | None = None
     """Null lets `continue_final_message` decide; see `opens_answer`."""
@@ -236,9 +234,23 @@ class ChatRequest(GenerationRequest):
     def sample_logprobs(self) -> int | None:
         return (self.top_logprobs or 0) if self.logprobs else None
 
+    @property
+    def function(self) -> Function | None:
+        """What the answer has to call; raises BadRequest when it is none of the tools."""
+        return chosen_function(self.tools, self.tool_choice)
+
+    @property
+    def structured_outputs(self) -> StructuredOutputs | None:
+        function = self.function
+        return super().structured_outputs if function is None else function.arguments
+
     def conversation(self) -> list[dict[str, str]]:
         """The messages as chat templates take them."""
         return [message.for_template() for message in self.messages]
+
+    def tools_for_template(self) -> list[dict[str, Any]] | None:
+        """The tools as chat templates take them: as the client wrote them."""
+        return None if self.tools is None else [tool.for_template() for tool in self.tools]
 
     @model_validator(mode="after")
     def _chat_agrees_with_itself(self) -> Self:
@@ -250,6 +262,8 @@ class ChatRequest(GenerationRequest):
             raise _invalid(
                 "continue_final_message", "must not be true beside 'add_generation_prompt'"
             )
+        if self.function is not None and super().structured_outputs is not None:
+            raise _invalid("response_format", "must be text where 'tool_choice' names a function")
         return self
 
 
@@ -257,9 +271,7 @@ class CompletionRequest(GenerationRequest):
     """A body of `POST /v1/completions`."""
 
     fallback_max_tokens = COMPLETION_MAX_TOKENS
-    unsupported = MappingProxyType(
-        {**_UNSUPPORTED, **never("prompt_embeds response_format suffix")}
-    )
+    unsupported = MappingProxyType({**_UNSUPPORTED, **never("prompt_embeds suffix")})
 
     prompt: Prompt
     max_tokens: Length | None = None

@@ -1,8 +1,16 @@
 """The official `openai` client, unmodified, against a real server."""
 
+from typing import Literal
+
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from openai.types.chat import (
+    ChatCompletionMessageParam,
+    ChatCompletionNamedToolChoiceParam,
+    ParsedChoice,
+)
+from pydantic import BaseModel
 
 from tests.support import models
 from tests.support.server import Server
@@ -142,3 +150,91 @@ def test_errors_are_the_clients_own_exception_classes(client: OpenAI) -> None:
 def test_a_token_id_beyond_the_vocabulary_is_the_clients_mistake(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError):
         client.completions.create(model=MODEL, prompt=[999_999], max_tokens=1)
+
+
+class Weather(BaseModel):
+    """Something that even a model of random weights can say in a few tokens."""
+
+    city: Literal["Rome", "Oslo"]
+    rainy: bool
+
+
+QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "How is the weather?"}]
+WEATHER_TOOL = openai.pydantic_function_tool(Weather, name="get_weather")
+GET_WEATHER: ChatCompletionNamedToolChoiceParam = {
+    "type": "function",
+    "function": {"name": "get_weather"},
+}
+
+
+def assert_calls_get_weather(choice: ParsedChoice[None]) -> None:
+    assert choice.finish_reason == "stop"
+    assert choice.message.content is None
+    assert choice.message.tool_calls is not None
+    [call] = choice.message.tool_calls
+    assert call.function.name == "get_weather"
+    assert isinstance(call.function.parsed_arguments, Weather)
+
+
+def test_an_answer_has_the_form_that_a_pydantic_model_gives_it(client: OpenAI) -> None:
+    answer = client.chat.completions.parse(
+        model=MODEL, messages=QUESTION, response_format=Weather, seed=1, n=2, logprobs=True
+    )
+    for choice in answer.choices:
+        assert choice.finish_reason == "stop"
+        assert isinstance(choice.message.parsed, Weather)
+        assert choice.logprobs is not None
+        assert choice.logprobs.content
+
+
+def test_a_streamed_answer_has_the_form_of_a_whole_one(client: OpenAI) -> None:
+    with client.chat.completions.stream(
+        model=MODEL, messages=QUESTION, response_format=Weather, temperature=0
+    ) as stream:
+        streamed = stream.get_final_completion().choices[0].message
+    whole = client.chat.completions.parse(
+        model=MODEL, messages=QUESTION, response_format=Weather, temperature=0
+    )
+    assert isinstance(streamed.parsed, Weather)
+    assert streamed.content == whole.choices[0].message.content
+
+
+def test_a_completion_has_the_form_of_its_schema(client: OpenAI) -> None:
+    schema = {"name": "weather", "schema": Weather.model_json_schema()}
+    answer = client.completions.create(
+        model=MODEL,
+        prompt="The weather",
+        max_tokens=64,
+        temperature=0,
+        extra_body={"response_format": {"type": "json_schema", "json_schema": schema}},
+    )
+    assert Weather.model_validate_json(answer.choices[0].text)
+
+
+def test_a_named_tool_is_called_with_arguments_of_its_schema(client: OpenAI) -> None:
+    answer = client.chat.completions.parse(
+        model=MODEL, messages=QUESTION, tools=[WEATHER_TOOL], tool_choice=GET_WEATHER, seed=1, n=2
+    )
+    for choice in answer.choices:
+        assert_calls_get_weather(choice)
+    calls = [(choice.message.tool_calls or [])[0] for choice in answer.choices]
+    assert calls[0].id != calls[1].id
+
+
+def test_a_streamed_call_is_put_together_as_a_whole_one(client: OpenAI) -> None:
+    pieces = ""
+    with client.chat.completions.stream(
+        model=MODEL, messages=QUESTION, tools=[WEATHER_TOOL], tool_choice=GET_WEATHER, seed=1
+    ) as stream:
+        for event in stream:
+            if event.type == "tool_calls.function.arguments.delta":
+                pieces += event.arguments_delta
+        answer = stream.get_final_completion()
+    assert_calls_get_weather(answer.choices[0])
+    assert Weather.model_validate_json(pieces)
+
+
+def test_tools_among_which_the_model_would_choose_are_refused(client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as refusal:
+        client.chat.completions.create(model=MODEL, messages=QUESTION, tools=[WEATHER_TOOL])
+    assert (refusal.value.param, refusal.value.code) == ("tool_choice", "unsupported_parameter")

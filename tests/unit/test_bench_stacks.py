@@ -97,6 +97,41 @@ class TestLaunch:
         assert launch("alone", setup).environment == of_sluice
 
 
+class TestAnotherCheckout:
+    @pytest.fixture
+    def checkout(self, tmp_path: Path) -> Path:
+        (tmp_path / "older" / "serve_app").mkdir(parents=True)
+        return tmp_path / "older"
+
+    def test_is_started_like_this_one_but_from_its_own_directory(
+        self, setup: Setup, checkout: Path
+    ) -> None:
+        found = stacks.launcher(f"sluice@{checkout}")(setup, 8123, setup.directory)
+        plain = launch("sluice", setup)
+        assert found.command == [
+            *["env", "--chdir", str(checkout), f"PYTHONPATH={checkout}"],
+            *plain.command,
+        ]
+
+    def test_is_no_stack_where_there_is_no_sluice(self, checkout: Path) -> None:
+        assert stacks.exists(f"sluice@{checkout}")
+        assert not stacks.exists(f"sluice@{checkout.parent}")
+        assert not stacks.exists(str(checkout))
+
+    def test_keeps_its_log_below_the_given_directory(
+        self, setup: Setup, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def launcher(*_: object) -> Launch:
+            return Launch([sys.executable, "-c", "import sys; sys.exit('no port')"])
+
+        monkeypatch.setattr(stacks, "launcher", lambda _: launcher)
+        with (
+            pytest.raises(StackFailed, match=r"exited with 1 while starting(.|\n)*no port"),
+            running(f"sluice@{checkout}", setup, setup.directory / "logs"),
+        ):
+            pass
+
+
 @contextmanager
 def piped(program: str, setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """The stack "alone" with another program in its place."""

@@ -1,13 +1,17 @@
+import json
 import os
+import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from deployments import default_model
 from serve_app import config
 from serve_app.config import ConfigError, Settings
 from serve_app.environment import INTERNAL
+from tests.unit.access_fixtures import PEPPER, entry
 
 MODEL = "models: [{name: a, source: org/a}]\n"
 
@@ -341,8 +345,163 @@ def test_an_existing_directory_is_a_source(file: Path) -> None:
     assert load(file, f"models: [{{name: a, source: {file.parent}}}]").models[0].name == "a"
 
 
+def with_auth(**auth: Any) -> str:
+    """A file of one model `a` and this section; unless it says so, with a pepper."""
+    return MODEL + yaml.safe_dump({"auth": {"pepper": PEPPER, **auth}})
+
+
+class TestKeys:
+    def test_are_none_by_default_and_tenants_share_no_cache(self) -> None:
+        auth = config.load().auth
+        assert (auth.keys, auth.pepper, auth.share_prefix_cache) == ([], None, False)
+
+    def test_may_all_and_for_ever_unless_they_say_otherwise(self, file: Path) -> None:
+        [key] = load(file, with_auth(keys=[entry("acme")])).auth.keys
+        assert (key.weight, key.models, key.expires) == (1, None, None)
+        assert key.classes == ["standard", "interactive", "batch"]
+
+    def test_come_from_the_environment_too(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SLUICE_AUTH__PEPPER", PEPPER)
+        monkeypatch.setenv("SLUICE_AUTH__KEYS", json.dumps([entry("acme")]))
+        monkeypatch.setenv("SLUICE_AUTH__SHARE_PREFIX_CACHE", "true")
+        auth = load(file, "auth: {share_prefix_cache: false}").auth
+        assert (auth.pepper, auth.keys[0].id, auth.share_prefix_cache) == (PEPPER, "acme", True)
+
+    @pytest.mark.parametrize("pepper", [40 * "1", f"[{PEPPER}]", f'{{"a": "{PEPPER}"}}'])
+    def test_have_the_very_pepper_of_the_environment(
+        self, pepper: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SLUICE_AUTH__PEPPER", pepper)
+        assert config.load().auth.pepper == pepper
+
+    @pytest.mark.parametrize(
+        ("written", "moment"),
+        [
+            ("2027-01-01", "2027-01-01T00:00:00+00:00"),
+            ("2027-01-01T12:00:00", "2027-01-01T12:00:00+00:00"),
+            ("2027-01-01 12:00:00", "2027-01-01T12:00:00+00:00"),
+            ("2027-01-01T12:00:00Z", "2027-01-01T12:00:00+00:00"),
+            ("2027-01-01T12:00:00+02:00", "2027-01-01T10:00:00+00:00"),
+        ],
+    )
+    @pytest.mark.parametrize("quote", ["", "'"])
+    def test_expire_in_utc_unless_they_say_otherwise(
+        self, written: str, moment: str, quote: str, file: Path
+    ) -> None:
+        content = with_auth(keys=[entry("acme", expires="WHEN")])
+        [key] = load(file, content.replace("WHEN", f"{quote}{written}{quote}")).auth.keys
+        assert key.expires is not None
+        assert key.expires.isoformat() == moment
+
+    @pytest.mark.parametrize(
+        ("fields", "line"),
+        [
+            (
+                {"hash": "sk-sluice-acme-secret"},
+                "auth.keys.0.hash: write the 64 hex digits that python -m serve_app.keys new print",
+            ),
+            ({"hash": 63 * "a"}, "auth.keys.0.hash: write the 64 hex digits"),
+            ({"hash": 64 * "g"}, "auth.keys.0.hash: write the 64 hex digits"),
+            ({"hash": 64 * "\u0661"}, "auth.keys.0.hash: write the 64 hex digits"),
+            ({"id": "a b"}, "auth.keys.0.id: String should match pattern"),
+            ({"id": ""}, "auth.keys.0.id: String should match pattern"),
+            ({"id": 65 * "a"}, "auth.keys.0.id: String should have at most 64 characters"),
+            ({"tenant": ""}, "auth.keys.0.tenant: String should have at least 1 character"),
+            ({"weight": 0}, "auth.keys.0.weight: Input should be greater than 0"),
+            ({"weight": float("nan")}, "auth.keys.0.weight: Input should be a finite number"),
+            ({"classes": []}, "auth.keys.0.classes: "),
+            ({"classes": ["urgent"]}, "auth.keys.0.classes.0: Input should be 'interactive', "),
+            ({"classes": ["batch", "batch"]}, "auth.keys.0.classes: write each name once"),
+            ({"models": []}, "auth.keys.0.models: "),
+            ({"models": ["a", "b"]}, "auth: key acme is for b, which is none of the models"),
+            ({"expires": "soon"}, "auth.keys.0.expires: write an ISO 8601 date or time, such as"),
+            ({"expires": 1800000000}, "auth.keys.0.expires: write an ISO 8601 date or time, such"),
+            ({"expires": "9999-12-31T23:59:59-09:00"}, "auth.keys.0.expires: write an ISO 8601"),
+            ({"quota": 1}, "auth.keys.0.quota: there is no such key; remove it or correct"),
+        ],
+    )
+    def test_that_make_no_sense_are_named(
+        self, fields: dict[str, Any], line: str, file: Path
+    ) -> None:
+        assert refusal_of(file, with_auth(keys=[entry("acme", **fields)])).startswith(line)
+
+    @pytest.mark.parametrize(
+        ("keys", "line"),
+        [
+            (
+                [entry("a"), entry("b", tenant="a", weight=2)],
+                "auth.keys: keys a and b give their tenant a different weights; give both the same",
+            ),
+            ([entry("a"), entry("a")], "auth.keys: two keys have the id a; give each its own"),
+        ],
+    )
+    def test_that_contradict_each_other_are_named(
+        self, keys: list[dict[str, Any]], line: str, file: Path
+    ) -> None:
+        assert refusal_of(file, with_auth(keys=keys)) == line
+
+    def test_need_a_pepper(self, file: Path) -> None:
+        assert refusal_of(file, with_auth(keys=[entry("acme")], pepper=None)) == (
+            "auth.pepper: set the one that the hashes of the keys were made with, here or as "
+            "SLUICE_AUTH__PEPPER"
+        )
+
+    @pytest.mark.parametrize(
+        ("pepper", "line"),
+        [
+            (31 * "x", "auth.pepper: it has 31 characters; take at least 32 random ones"),
+            ("", "auth.pepper: it has 0 characters; take at least 32 random ones"),
+            (PEPPER + "\n", "auth.pepper: write it in printable ASCII characters, on one line"),
+            (PEPPER + "\xe9", "auth.pepper: write it in printable ASCII characters, on one line"),
+            (int(40 * "1"), "auth.pepper: write it in quotes, as text"),
+        ],
+    )
+    def test_need_a_pepper_that_is_one(self, pepper: Any, line: str, file: Path) -> None:
+        assert refusal_of(file, with_auth(pepper=pepper)) == line
+
+    def test_in_the_environment_are_json(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SLUICE_AUTH__KEYS", "acme")
+        assert refusal().startswith("environment: SLUICE_AUTH__KEYS must be JSON (")
+
+
+class TestThePepper:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            {"auth": PEPPER},
+            {"auth": {"pepper": [PEPPER]}},
+            {"auth": {"pepper": {"value": PEPPER}}},
+            {"auth": {"pepper": PEPPER, "keys": PEPPER}},
+            {"auth": {"pepper": PEPPER, "keys": [PEPPER]}},
+            {"auth": {"pepper": PEPPER, "keys": [entry("a", hash=PEPPER)]}},
+            {"auth": {"pepper": PEPPER, "keys": [entry("a", weight=PEPPER)]}},
+            {"auth": {"pepper": PEPPER, "share_prefix_cache": PEPPER}},
+            {"auth": {"pepper": PEPPER}, "http": {"port": 0}},
+            {"auth": {"peper": PEPPER}},
+            {"pepper": PEPPER},
+        ],
+    )
+    def test_is_quoted_neither_in_a_refusal_nor_in_its_traceback(
+        self, content: dict[str, Any], file: Path
+    ) -> None:
+        file.write_text(yaml.safe_dump(content))
+        with pytest.raises(ConfigError) as refused:
+            config.load({"config": str(file)})
+        report = "".join(traceback.format_exception(refused.value))
+        assert "ConfigError" in report
+        assert PEPPER not in report
+
+    def test_is_not_in_what_is_printed_of_settings(self, file: Path) -> None:
+        settings = load(file, with_auth(keys=[entry("acme")]))
+        assert PEPPER not in f"{settings} {settings!r} {settings.auth}"
+
+
 def test_settings_survive_the_way_to_a_router_replica(file: Path) -> None:
-    settings = load(file, MODEL + "http: {port: 9000}")
+    keys = [entry("acme", expires="2027-01-01", models=["a"])]
+    settings = load(file, with_auth(keys=keys) + "http: {port: 9000}")
+    assert settings.model_dump(mode="json")["auth"]["pepper"] == PEPPER
     assert Settings.model_validate(settings.model_dump(mode="json")).model_dump() == (
         settings.model_dump()
     )

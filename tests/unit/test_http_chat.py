@@ -1,7 +1,8 @@
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from tests.unit.http_fixtures import CHAT, MODEL, chat, events, say, site
+from deployments.messages import StructuredOutputs
+from tests.unit.http_fixtures import CHAT, MODEL, chat, events, row, say, site
 
 TEXTS = [
     'He said "no".',
@@ -50,6 +51,23 @@ async def test_the_engine_gets_the_prompt_and_the_sampling() -> None:
     assert sequence.sampling.temperature == 0
     assert sequence.sampling.stop == ("x",)
     assert sequence.sampling.seed == 3
+
+
+async def test_the_engine_gets_the_form_of_the_answer_and_log_probabilities_come_with_it() -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "null"}}}
+    async with site() as s:
+        script = [say("null", logprobs=[row(("null", -0.5))], finish_reason="stop")]
+        response = await s.answer(
+            CHAT, chat(response_format=form, logprobs=True, n=2), *2 * [script]
+        )
+        sequences = await s.submitted(2)
+    forms = [sequence.sampling.structured_outputs for sequence in sequences]
+    assert forms == 2 * [StructuredOutputs(json='{"type":"null"}')]
+    for choice in ChatCompletion.model_validate(response.json()).choices:
+        assert choice.message.content == "null"
+        assert choice.logprobs is not None
+        assert choice.logprobs.content is not None
+        assert [entry.token for entry in choice.logprobs.content] == ["null"]
 
 
 async def test_tokens_come_one_by_one_for_a_stream_and_together_for_a_whole_answer() -> None:

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from deployments import engine_args
 from serve_app import environment, launch
 from serve_app.config import ConfigError, Settings
 from tests.support.server import free_port
+from tests.unit.access_fixtures import PEPPER, entry
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +63,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 @pytest.fixture
 def port() -> str:
     return str(free_port())
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has one."""
+    monkeypatch.setenv("SLUICE_AUTH__PEPPER", PEPPER)
+    monkeypatch.setenv("SLUICE_AUTH__KEYS", json.dumps([entry("acme")]))
 
 
 @pytest.fixture
@@ -112,6 +121,7 @@ class TestOurCommandLine:
             (["--http.host", "0.0.0.0"], {"haproxy": True, "local": False}),
         ],
     )
+    @pytest.mark.usefixtures("keys")
     def test_says_what_stands_in_front(
         self, arguments: list[str], prepared: dict[str, bool], started: Started, port: str
     ) -> None:
@@ -182,6 +192,7 @@ class TestAStartThatCannotBe:
             f"http.port: cannot open 127.0.0.1:{busy_port} (Address already in use)"
         )
 
+    @pytest.mark.usefixtures("keys")
     @pytest.mark.parametrize("host", ["192.0.2.1", "..", "no such host", "[::1]"])
     def test_for_a_host_that_is_not_this_one_says_so_in_one_line(
         self, host: str, port: str
@@ -198,6 +209,34 @@ class TestAStartThatCannotBe:
 
         monkeypatch.setattr(environment, "prepare", prepare)
         assert refusal("--http.port", port) == "there is no HAProxy"
+
+
+class TestAServerWithoutKeys:
+    def test_says_that_it_is_open_to_this_machine_only(
+        self, started: Started, port: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        launch.main(["--http.port", port])
+        assert started.settings is not None
+        assert capsys.readouterr().out == (
+            "Sluice has no API keys: it is open to this machine, and to nobody else. "
+            "To make keys: python -m serve_app.keys new\n"
+        )
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "127.0.0.1.example.com", ""])
+    def test_does_not_start_for_any_other(self, host: str, started: Started, port: str) -> None:
+        assert refusal("--http.host", host, "--http.port", port) == (
+            "auth.keys: without keys a server is for its own machine only, not for "
+            f"{host}; make one: python -m serve_app.keys new"
+        )
+        assert started.settings is None
+
+    @pytest.mark.usefixtures("keys")
+    def test_is_another_that_says_nothing_of_it(
+        self, started: Started, port: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        launch.main(["--http.port", port, "--http.host", "0.0.0.0"])
+        assert started.settings is not None
+        assert capsys.readouterr().out == ""
 
 
 class TestReservedCpus:
@@ -255,6 +294,34 @@ class TestServesOwnCommandLine:
             f"sluice: http.{key}: Serve opens the port here; set it in Serve's http_options, "
             "or start with python -m serve_app"
         )
+
+    def test_says_that_a_server_without_keys_is_open_to_this_machine_only(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        serve_app.build({})
+        out, err = capsys.readouterr()
+        assert out == ""  # Serve's own command line may print the configuration there
+        assert "open to this machine, and to nobody else" in err
+
+    @pytest.mark.usefixtures("keys")
+    def test_says_nothing_of_it_where_there_are_keys(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        serve_app.build({})
+        assert capsys.readouterr().err == ""
+
+    def test_refuses_haproxy_without_keys_as_it_hides_who_asks(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "1")
+        with pytest.raises(SystemExit) as end:
+            serve_app.build({})
+        assert str(end.value.code).startswith("sluice: auth.keys: behind HAProxy nobody sees ")
+
+    @pytest.mark.usefixtures("keys")
+    def test_takes_haproxy_with_keys(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "1")
+        assert isinstance(serve_app.build({}), Application)
 
     def test_reports_a_bad_configuration_in_one_line(self) -> None:
         with pytest.raises(SystemExit) as end:

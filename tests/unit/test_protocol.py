@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deployments.errors import BadRequest
-from deployments.messages import Sampling
+from deployments.messages import Sampling, StructuredOutputs
 from serve_app.http.protocol import (
     ChatRequest,
     CompletionRequest,
@@ -19,6 +19,7 @@ from serve_app.http.protocol import (
     parse_completion,
     with_seed_offset,
 )
+from serve_app.http.structured import MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH
 
 Parse = Callable[[bytes], ChatRequest | CompletionRequest]
 
@@ -41,6 +42,26 @@ def completion(**fields: Any) -> CompletionRequest:
 
 def message(**fields: Any) -> dict[str, Any]:
     return {"messages": [{**HELLO[0], **fields}]}
+
+
+def schema_format(schema: Any, **fields: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, **fields}}
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """A schema of so many objects and arrays in each other."""
+    innermost: dict[str, Any] | list[Any] = {}
+    for level in range(depth - 1, 0, -1):
+        innermost = {"items": innermost} if level % 2 else [innermost]
+    assert isinstance(innermost, dict)
+    return innermost
+
+
+def schema_of_bytes(size: int) -> dict[str, Any]:
+    """A schema that has so many as compact JSON, in characters of two bytes each or a half."""
+    frame = len('{"title":""}')
+    text = "é" * ((size - frame) // 2) + "x" * ((size - frame) % 2)
+    return {"title": text}
 
 
 def sampling_of(request: ChatRequest | CompletionRequest, **default: Any) -> Sampling:
@@ -136,6 +157,110 @@ BAD_ON_BOTH: list[tuple[dict[str, Any], str, str]] = [
     ({"use_beam_search": 0}, "use_beam_search", "unsupported_parameter"),
     ({"priority": 1}, "priority", "unsupported_parameter"),
     ({"structured_outputs": {"json": {}}}, "structured_outputs", "unsupported_parameter"),
+    ({"response_format": {}}, "response_format.type", "missing_required_parameter"),
+    ({"response_format": "text"}, "response_format", "invalid_type"),
+    ({"response_format": {"type": "xml"}}, "response_format.type", "invalid_value"),
+    ({"response_format": {"type": True}}, "response_format.type", "invalid_value"),
+    (
+        {"response_format": {"type": "structural_tag", "format": {}}},
+        "response_format.type",
+        "unsupported_parameter",
+    ),
+    (
+        {"response_format": {"type": "json_object", "schema": {}}},
+        "response_format.schema",
+        "unknown_parameter",
+    ),
+    (
+        {"response_format": {"type": "json_schema"}},
+        "response_format.json_schema",
+        "missing_required_parameter",
+    ),
+    (
+        {"response_format": {"type": "text", "json_schema": {"name": "x"}}},
+        "response_format.json_schema",
+        "invalid_value",
+    ),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": []}},
+        "response_format.json_schema",
+        "invalid_type",
+    ),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}},
+        "response_format.json_schema.name",
+        "missing_required_parameter",
+    ),
+    (
+        {"response_format": schema_format({}, name="two words")},
+        "response_format.json_schema.name",
+        "invalid_value",
+    ),
+    (
+        {"response_format": schema_format({}, name="x" * 65)},
+        "response_format.json_schema.name",
+        "invalid_value",
+    ),
+    (
+        {"response_format": schema_format({}, name="x\n")},
+        "response_format.json_schema.name",
+        "invalid_value",
+    ),
+    (
+        {"response_format": schema_format({}, description=1)},
+        "response_format.json_schema.description",
+        "invalid_type",
+    ),
+    (
+        {"response_format": schema_format({}, strict="true")},
+        "response_format.json_schema.strict",
+        "invalid_type",
+    ),
+    (
+        {"response_format": schema_format({}, strictly=True)},
+        "response_format.json_schema.strictly",
+        "unknown_parameter",
+    ),
+    (
+        {"response_format": schema_format({}, text=None)},  # our own name of `schema`
+        "response_format.json_schema.text",
+        "unknown_parameter",
+    ),
+    (
+        {"response_format": schema_format(True)},
+        "response_format.json_schema.schema",
+        "invalid_type",
+    ),
+    (
+        {"response_format": schema_format('{"type": "object"}')},
+        "response_format.json_schema.schema",
+        "invalid_type",
+    ),
+    (
+        {"response_format": schema_format(schema_of_bytes(MAX_SCHEMA_BYTES + 1))},
+        "response_format.json_schema.schema",
+        "invalid_value",
+    ),
+    (
+        {"response_format": schema_format(nested(MAX_SCHEMA_DEPTH + 1))},
+        "response_format.json_schema.schema",
+        "invalid_value",
+    ),
+    (
+        {"response_format": schema_format(nested(190))},
+        "response_format.json_schema.schema",
+        "invalid_value",
+    ),
+    (
+        {"response_format": {"type": "json_object"}, "ignore_eos": True},
+        "ignore_eos",
+        "invalid_value",
+    ),
+    (
+        {"response_format": schema_format({}), "min_tokens": 1},
+        "min_tokens",
+        "invalid_value",
+    ),
     ({"max_token": 5}, "max_token", "unknown_parameter"),
     ({"max_token": None}, "max_token", "unknown_parameter"),
     ({f"x{i}": i for i in range(1000)}, "x0", "unknown_parameter"),
@@ -204,21 +329,6 @@ BAD_CHATS: list[tuple[dict[str, Any], str, str]] = [
     ({"metadata": {"k": "v" * 513}}, "metadata.k", "invalid_value"),
     ({"metadata": {str(i): "v" for i in range(17)}}, "metadata", "invalid_value"),
     ({"store": True}, "store", "unsupported_parameter"),
-    ({"response_format": {}}, "response_format.type", "missing_required_parameter"),
-    (
-        {"response_format": {"type": "json_object"}},
-        "response_format.type",
-        "unsupported_parameter",
-    ),
-    (
-        {"response_format": {"type": "json_schema", "json_schema": {}}},
-        "response_format.type",
-        "unsupported_parameter",
-    ),
-    ({"response_format": {"type": "xml"}}, "response_format.type", "invalid_value"),
-    ({"response_format": "text"}, "response_format", "invalid_type"),
-    ({"tools": []}, "tools", "unsupported_parameter"),
-    ({"tool_choice": "auto"}, "tool_choice", "unsupported_parameter"),
     ({"functions": [{}]}, "functions", "unsupported_parameter"),
     ({"function_call": "auto"}, "function_call", "unsupported_parameter"),
     ({"parallel_tool_calls": False}, "parallel_tool_calls", "unsupported_parameter"),
@@ -334,8 +444,8 @@ def test_a_body_that_is_no_json_object_is_refused(parse: Parse, body: bytes, cod
             "'messages[0].content' must be a string or an array of text parts, but it is 7.",
         ),
         (
-            {"tool_choice": "auto"},
-            "'tool_choice' is not supported yet: it must be left out, or be null or \"none\".",
+            {"function_call": "auto"},
+            "'function_call' is not supported yet: it must be left out, or be null or \"none\".",
         ),
     ],
     ids=_name,
@@ -548,6 +658,122 @@ def test_a_chat_is_sampled_as_it_asks(fields: dict[str, Any], expected: Sampling
 )
 def test_a_completion_is_sampled_as_it_asks(fields: dict[str, Any], expected: Sampling) -> None:
     assert sampling_of(completion(**fields)) == expected
+
+
+OBJECT = {"type": "object", "properties": {"é": {"enum": [None, 1.5]}, "a": {}}}
+OBJECT_TEXT = '{"type":"object","properties":{"é":{"enum":[null,1.5]},"a":{}}}'
+
+
+@pytest.mark.parametrize("ask", [chat, completion])
+@pytest.mark.parametrize(
+    ("response_format", "expected"),
+    [
+        (None, None),
+        ({"type": "text"}, None),
+        ({"type": "text", "json_schema": None}, None),
+        ({"type": "json_object"}, StructuredOutputs(json_object=True)),
+        (schema_format(OBJECT), StructuredOutputs(json=OBJECT_TEXT)),
+        (schema_format({}), StructuredOutputs(json="{}")),
+        (schema_format(None), StructuredOutputs(json_object=True)),
+    ],
+    ids=_name,
+)
+def test_the_form_of_an_answer_is_given_on(
+    ask: Callable[..., ChatRequest | CompletionRequest],
+    response_format: Any,
+    expected: StructuredOutputs | None,
+) -> None:
+    sampling = sampling_of(ask(response_format=response_format))
+    assert sampling.structured_outputs == expected
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        {"not": {}},
+        {"if": {}, "then": {}},
+        {"dependentSchemas": {}},
+        {"$dynamicRef": "#a"},
+        {"$ref": "https://example.org/schema"},
+        {"$ref": "#anchor"},
+        {"$ref": 7},
+    ],
+    ids=_name,
+)
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda inner: inner,
+        lambda inner: {"properties": {"properties": inner}},
+        lambda inner: {"$defs": {"a": {"items": inner}}},
+        lambda inner: {"anyOf": [{"type": "null"}, inner]},
+        lambda inner: {"additionalProperties": inner},
+    ],
+    ids=["alone", "a property", "a definition", "an alternative", "another property"],
+)
+def test_a_schema_of_which_a_part_would_not_hold_is_refused(
+    keyword: dict[str, Any], around: Callable[[Any], dict[str, Any]]
+) -> None:
+    with pytest.raises(BadRequest) as refusal:
+        chat(response_format=schema_format(around(keyword)))
+    assert refusal.value.param == "response_format.json_schema.schema"
+    assert refusal.value.code == "unsupported_parameter"
+    assert f'"{next(iter(keyword))}"' in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"not": {"type": "string"}, "if": {}, "$ref": {}}, "required": ["not"]},
+        {"patternProperties": {"not": {}}, "$defs": {"if": {}}, "definitions": {"not": {}}},
+        {"enum": [{"not": 1}], "const": {"if": 1}, "default": {"not": 1}},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}},
+    ],
+    ids=_name,
+)
+def test_a_schema_may_name_its_properties_and_values_as_it_likes(schema: dict[str, Any]) -> None:
+    assert chat(response_format=schema_format(schema)).structured_outputs
+
+
+@pytest.mark.parametrize("strict", [True, False, None])
+def test_a_schema_is_enforced_whether_it_is_called_strict_or_not(strict: bool | None) -> None:
+    wanted = schema_format(OBJECT, strict=strict, description="Labels change nothing.")
+    assert chat(response_format=wanted).structured_outputs == StructuredOutputs(json=OBJECT_TEXT)
+
+
+def test_a_schema_may_be_as_large_and_as_deep_as_the_limits_say() -> None:
+    large = chat(response_format=schema_format(schema_of_bytes(MAX_SCHEMA_BYTES)))
+    assert large.structured_outputs is not None
+    assert large.structured_outputs.json is not None
+    assert len(large.structured_outputs.json.encode()) == MAX_SCHEMA_BYTES
+    assert chat(response_format=schema_format(nested(MAX_SCHEMA_DEPTH))).structured_outputs
+
+
+def test_a_schema_with_an_infinite_number_is_refused() -> None:
+    body = json.dumps({**CHAT, "response_format": schema_format({"maximum": 7})})
+    with pytest.raises(BadRequest) as refusal:
+        parse_chat(body.replace("7", "1e999").encode())
+    assert refusal.value.param == "response_format.json_schema.schema"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"ignore_eos": False}, {"min_tokens": 0}, {"logprobs": True, "top_logprobs": 2}]
+)
+def test_the_form_goes_together_with_what_lets_it_end(fields: dict[str, Any]) -> None:
+    sampling = sampling_of(chat(response_format={"type": "json_object"}, **fields))
+    free = sampling_of(chat(**fields))
+    form = StructuredOutputs(json_object=True)
+    assert sampling == msgspec.structs.replace(free, structured_outputs=form)
+
+
+def test_a_completion_with_a_form_may_echo_its_prompt() -> None:
+    asked = completion(response_format={"type": "json_object"}, echo=True, logprobs=1)
+    assert sampling_of(asked) == Sampling(
+        max_tokens=16,
+        logprobs=1,
+        prompt_logprobs=1,
+        structured_outputs=StructuredOutputs(json_object=True),
+    )
 
 
 def test_an_echo_alone_is_told_from_one_that_goes_on() -> None:
