@@ -170,7 +170,7 @@ def _waited_s() -> float:
     return int(schedstat.split()[1]) / 1e9
 
 
-def _go_first() -> None:
+def go_first() -> None:
     """Run before everything else on this machine, where that is allowed.
 
     A client stands for other machines. Beside servers that spin on every core it would be let on
@@ -283,7 +283,7 @@ def parse(argv: list[str] | None = None) -> tuple[Load, bool]:
 
 def main() -> None:
     load, as_json = parse()
-    _go_first()
+    go_first()
     result = asdict(run_load(load))
     if as_json:
         print(to_json(result))

@@ -100,9 +100,27 @@ def sluice(setup: Setup, port: int, directory: Path) -> Launch:
         "source": str(setup.directory),
         "engine_args": dict(setup.engine_args),
     }
+    return serve_app({"models": [model]}, port, directory)
+
+
+def serve_app(config: Mapping[str, Any], port: int, directory: Path) -> Launch:
+    """Sluice on a configuration; the port is added to it."""
     file = directory / "sluice.yaml"
-    file.write_text(yaml.safe_dump({"http": {"host": HOST, "port": port}, "models": [model]}))
+    file.write_text(yaml.safe_dump({"http": {"host": HOST, "port": port}, **config}))
     return Launch([sys.executable, "-m", "serve_app", "--config", str(file)], _haproxy_ports())
+
+
+def from_checkout(checkout: Path, launcher: Launcher) -> Launcher:
+    """The same stack as another checkout has it, in this environment."""
+
+    def launch(setup: Setup, port: int, directory: Path) -> Launch:
+        plain = launcher(setup, port, directory)
+        # Ray's workers look where their driver was started and then at PYTHONPATH, vLLM's engine
+        # core at the latter: both come before the Sluice that is installed.
+        words = ["env", "--chdir", str(checkout), f"PYTHONPATH={checkout}"]
+        return replace(plain, command=[*words, *plain.command])
+
+    return launch
 
 
 def alone(setup: Setup, _port: int, _directory: Path) -> Launch:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from bench.client import Load
 from bench.plan import PRESETS, STREAM, WHOLE, Lengths, Plan
-from bench.stacks import ROOT, STACKS
+from bench.stacks import ROOT, STACKS, exists
 
 _ENGINE_ARGS: Mapping[str, Any] = {
     "max_model_len": 1024,
@@ -48,7 +48,7 @@ def parse(argv: list[str] | None = None) -> Options:
     preset, _ = parser.parse_known_args(argv)
     parser.set_defaults(**PRESETS[preset.preset])
     given = parser.parse_args(argv)
-    if unknown := set(given.stacks) - STACKS.keys():
+    if unknown := [stack for stack in given.stacks if not exists(stack)]:
         parser.error(f"no stack {', '.join(unknown)}; there are {', '.join(STACKS)}")
     if given.simulated is not None and (real := _OWN_EXECUTOR.intersection(given.stacks)):
         parser.error(f"{', '.join(real)} cannot be simulated: an executor is what they are about")

@@ -9,7 +9,16 @@ from bench.launching import ROOT, UNIPROC, Launcher, Setup, with_executor
 from bench.peers import PeersFailed
 from bench.server import OverHttp, OverPipes, Server, StackFailed
 
-__all__ = ["ROOT", "STACKS", "Server", "Setup", "StackFailed", "running"]
+__all__ = [
+    "ROOT",
+    "STACKS",
+    "Server",
+    "Setup",
+    "StackFailed",
+    "exists",
+    "launcher",
+    "running",
+]
 
 STACKS: Mapping[str, Launcher] = {
     "vllm": launching.vllm,  # its own default executor: mp
@@ -20,6 +29,24 @@ STACKS: Mapping[str, Launcher] = {
     "sluice-mp": with_executor(launching.sluice, "mp"),
     "alone": launching.alone,  # Sluice's engine, so uniproc too
 }
+
+
+_CHECKOUT = "sluice@"
+"""Before the directory of another checkout, in the name of the stack that it serves."""
+
+
+def exists(name: str) -> bool:
+    """Whether there is such a stack: one of `STACKS`, or `sluice@DIR`, Sluice as it is in DIR."""
+    checkout = name.removeprefix(_CHECKOUT)
+    return name in STACKS or (checkout != name and (Path(checkout) / "serve_app").is_dir())
+
+
+def launcher(name: str) -> Launcher:
+    """How a stack is started. Raises KeyError where there is none."""
+    if name in STACKS or not exists(name):
+        return STACKS[name]
+    checkout = Path(name.removeprefix(_CHECKOUT)).resolve()
+    return launching.from_checkout(checkout, launching.sluice)
 
 
 @contextlib.contextmanager
@@ -34,10 +61,10 @@ def running(name: str, setup: Setup, directory: Path) -> Iterator[Server]:
 
 
 def _started(name: str, setup: Setup, directory: Path) -> Server:
-    directory.mkdir(parents=True, exist_ok=True)
+    (directory / name).parent.mkdir(parents=True, exist_ok=True)  # a checkout's name has slashes
     (port,) = launching.free_ports(1)
     try:
-        launch = STACKS[name](setup, port, directory)
+        launch = launcher(name)(setup, port, directory)
     except PeersFailed as exc:
         raise StackFailed(f"{name} did not start: {exc}") from exc
     if name == "alone":
