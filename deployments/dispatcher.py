@@ -235,19 +235,18 @@ class Dispatcher:
         raise Overloaded(
             f"The first token would come in about {predicted_s:.1f} s, later than the "
             f"{allowed:g} s that this request may wait. Try again later.",
-            retry_after_s=max(_LEAST_RETRY_S, predicted_s - allowed),
-            # Those who wait are not what makes it late: to come back will not help.
-            retriable=self._outlook.in_engine_s(ticket) <= allowed,
+            retry_after_s=max(_LEAST_RETRY_S, self._outlook.again_s(ticket, allowed)),
+            # An engine alone would take longer: to come back does not help.
+            retriable=self._outlook.least_in_engine_s(ticket) <= allowed,
         )
 
     def _too_late(self, ticket: Ticket) -> SluiceError:
         if ticket.stream.begun:
             return _lost()
         allowed = min(ticket.terms.deadline_s or math.inf, self._rules.max_wait_s)
-        again = self._outlook.first_token_s(ticket) - allowed
         return DeadlineExceeded(
             f"The first token did not come within the {allowed:g} s that this request may wait.",
-            retry_after_s=max(_LEAST_RETRY_S, again),
+            retry_after_s=max(_LEAST_RETRY_S, self._outlook.again_s(ticket, allowed)),
         )
 
     def _is_idle(self) -> bool:

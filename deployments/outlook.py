@@ -1,13 +1,12 @@
 """What a request has to expect: the forecast, fed with what engines and queue show."""
 
-import math
 from collections.abc import Callable, Iterable
 
 from deployments.link import EngineLink
 from deployments.messages import Delta
 from deployments.scheduling.forecast import Average, Forecast, Situation
-from deployments.scheduling.queue import Queue
-from deployments.ticket import OUTPUT_WEIGHT, Ticket
+from deployments.scheduling.queue import NOBODY, Queue
+from deployments.ticket import Ticket, work
 
 _FRESH_S = 0.05
 """For so long the look at what is running is good enough."""
@@ -26,11 +25,11 @@ class Outlook:
         self._queue = queue
         self._links = links
         self._now = now
-        self._cost = self._prompts = 0.0
+        self._tokens = self._taken_in = self._computed = 0
+        """In this window: generated, in prompts, and of those not cached."""
         self._window_began = now()
-        self._always_waited = False
-        self._informed_at = math.inf
-        """When the engines' pace became known."""
+        self._always_waited = self._always_full = False
+        """Whether all along somebody has waited, and for a slot."""
         self._prompt_share = Average()
         """Of a request's cost, what its prompt makes."""
         self._remaining: list[float] = []
@@ -38,16 +37,20 @@ class Outlook:
 
     def first_token_s(self, ticket: Ticket) -> float:
         """How long a ticket that came now would wait for its first token."""
-        ahead = self._queue.ahead(ticket.terms, ticket.cost)
+        queue = self._queue
+        ahead = queue.ahead(ticket.terms, ticket.cost) if queue else NOBODY
         rooms = [(link, link.room) for link in self._links() if link.takes_work]
         free = sum(room.slots - room.reserved for _, room in rooms if room.slots > room.reserved)
-        prompts_ahead = ahead.cost * self._prompt_share.or_else(0.0)
         situation = Situation(
             jobs_ahead=ahead.jobs,
             cost_ahead=ahead.cost,
             free_slots=free,
-            remaining_s=self._running() if ahead.jobs >= free else (),
-            prefilling=sum(link.prefilling for link, _ in rooms) + prompts_ahead,
+            remaining=self._running() if ahead.jobs >= free else (),
+            step_s=max((link.report.step_time_s for link in self._links()), default=0.0),
+            output=ticket.expected_output,
+            prefilling=-sum(room.prefill_tokens for _, room in rooms),
+            on_the_way=sum(link.prefilling for link, _ in rooms) / max(1, len(rooms)),
+            prompts_ahead=ahead.cost * self._prompt_share.or_else(0.0),
             steps=self._steps(ticket),
         )
         return self.forecast.first_token_s(situation)
@@ -56,37 +59,54 @@ class Outlook:
         """How long an engine takes to a ticket's first token."""
         return self.forecast.in_engine_s(self._steps(ticket))
 
+    def again_s(self, ticket: Ticket, allowed_s: float) -> float:
+        """When a ticket that has to have its first token within `allowed_s` would be taken."""
+        too_late = self.first_token_s(ticket) - allowed_s
+        if self.in_engine_s(ticket) <= allowed_s:
+            return too_late
+        # It is not the queue that is too long but the steps: they shorten as what runs ends.
+        step_s = max((link.report.step_time_s for link in self._links()), default=0.0)
+        return max(too_late, self.forecast.half_done_s(self._running(), step_s))
+
+    def least_in_engine_s(self, ticket: Ticket) -> float:
+        """The same for an engine that has nothing else to do."""
+        return self.forecast.least_in_engine_s(self._steps(ticket))
+
     def began(self, ticket: Ticket, delta: Delta) -> None:
         """A ticket's engine has brought its first delta."""
         assert ticket.placed_at is not None
         now = self._now()
         self._prompt_share.add(ticket.context / ticket.cost)
-        self._prompts += ticket.context - delta.num_cached_tokens
-        self._cost += ticket.context
+        self._taken_in += ticket.context
+        self._computed += ticket.context - delta.num_cached_tokens
         self.forecast.began(now - ticket.placed_at, self._steps(ticket))
         if not ticket.stream.begun:
-            informed = ticket.arrived_at > self._informed_at
-            self.forecast.settle(
-                ticket.stream.predicted_s, now - ticket.arrived_at, informed=informed
-            )
+            self.forecast.settle(ticket.stream.predicted_s, now - ticket.arrived_at)
 
     def generated(self, tokens: int) -> None:
         """So many tokens have come."""
-        self._cost += OUTPUT_WEIGHT * tokens
+        self._tokens += tokens
 
     def nobody_waits(self) -> None:
         """The queue is empty: engines may work below their pace from now on."""
-        self._always_waited = False
+        self._always_waited = self._always_full = False
 
     def tick(self) -> None:
         """End a window of observation and begin the next."""
         now = self._now()
-        if self._always_waited and now > self._window_began:
-            self.forecast.served(self._cost, self._prompts, now - self._window_began)
-            self._informed_at = min(self._informed_at, now)
-        self._cost = self._prompts = 0.0
+        seconds = now - self._window_began
+        links = [link for link in self._links() if link.takes_work]
+        full = bool(links) and not any(link.room.slots > link.room.reserved for link in links)
+        if self._always_waited and seconds > 0:
+            cost = work(self._taken_in, self._tokens)
+            self.forecast.served(cost, self._computed, seconds)
+            if self._always_full and full:
+                running = sum(link.in_flight for link in links)
+                self.forecast.paced(running, self._tokens, seconds)
+        self._tokens = self._taken_in = self._computed = 0
         self._window_began = now
         self._always_waited = len(self._queue) > 0
+        self._always_full = self._always_waited and full
 
     def _steps(self, ticket: Ticket) -> float:
         """Engine steps to a ticket's first token, its prompt taken in in as many as it needs."""
@@ -95,13 +115,11 @@ class Outlook:
         return 1.0
 
     def _running(self) -> list[float]:
-        """How long each running sequence is expected to take yet, in seconds, ascending."""
+        """How many tokens each running sequence is expected to generate yet, ascending."""
         now = self._now()
         if now - self._remaining_at >= _FRESH_S:
             self._remaining_at = now
             self._remaining = sorted(
-                ticket.remaining * link.report.step_time_s
-                for link in self._links()
-                for ticket in link.tickets
+                ticket.remaining for link in self._links() for ticket in link.tickets
             )
         return self._remaining

@@ -17,10 +17,17 @@ OUTPUT_WEIGHT = 2.0
 """What a generated token costs in tokens of a prompt: the weights of the virtual token counter
 (Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024)."""
 
+_TRANSIT_S, _TRANSIT_SHARE = 0.02, 0.1
+
 
 def work(prompt_tokens: float, output_tokens: float) -> float:
     """The cost of so many tokens, in tokens of a prompt."""
     return prompt_tokens + OUTPUT_WEIGHT * output_tokens
+
+
+def transit_s(deadline_s: float) -> float:
+    """What is set aside of a deadline for the way from the client and back to it."""
+    return min(_TRANSIT_S, deadline_s * _TRANSIT_SHARE)
 
 
 class Ticket:
@@ -101,7 +108,7 @@ class Ticket:
         """When the first token has to have come; never, once the request has begun to answer."""
         if self.terms.deadline_s is None or self.stream.begun:
             return math.inf
-        return self.arrived_at + self.terms.deadline_s
+        return self.arrived_at + self.terms.deadline_s - transit_s(self.terms.deadline_s)
 
     @property
     def context(self) -> int:

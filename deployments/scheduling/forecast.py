@@ -3,7 +3,8 @@
 It learns from what engines report: how fast they work (cost units a second, see `ticket.work`),
 how long a placed sequence takes to its first token, and how long answers are. A prediction has
 three parts: until a slot is free, until the prompts before it are taken in, and the time in the
-engine itself. What comes of each prediction corrects the next ones.
+engine itself. What comes of the predictions is accounted for, not fed back: those that come out too
+long are refused or dropped, so that the rest would teach that all are too short.
 """
 
 import math
@@ -12,9 +13,8 @@ from dataclasses import dataclass
 
 _WEIGHT = 0.1
 """Of the newest observation in a moving average."""
-_BIAS_GAIN = 0.05
-_BIAS_LIMIT = math.log(2.0)
-_TOO_SHORT_S = 0.01  # to tell a bias from noise
+_RUNNING_STEP = 0.5  # what is left, on average, of the step that runs when a sequence comes
+_FORGETTING = 1.001
 
 
 class Average:
@@ -46,10 +46,19 @@ class Situation:
     """And their cost."""
     free_slots: int
     """Sequences that the engines could start now."""
-    remaining_s: Sequence[float]
-    """How long each running sequence is expected to take yet, ascending."""
+    remaining: Sequence[float]
+    """How many tokens each running sequence is expected to generate yet, ascending."""
+    step_s: float
+    """What an engine step takes, as engines report it; 0 if they do not know yet."""
+    output: float
+    """How many tokens an answer is expected to have."""
     prefilling: float
-    """Tokens of prompts that engines are taking in, or will before this one's."""
+    """Tokens of prompts that engines are taking in, beyond what they may have on its way to them:
+    less than 0 while they may have more."""
+    on_the_way: float
+    """Tokens of prompts that engines have to take in, all of them."""
+    prompts_ahead: float
+    """Tokens of the prompts of those who wait and would start before it."""
     steps: float
     """Engine steps to the first token of the request itself, once an engine has it."""
 
@@ -60,10 +69,11 @@ class Forecast:
     def __init__(self) -> None:
         self._rate = Average()
         self._prefill_rate = Average()
+        self._pace = Average()
         self._step = Average()
+        self._fastest = 0.0
+        """A step at its shortest; forgotten slowly, as what serves may change."""
         self._output = Average()
-        self._bias = 0.0
-        """Logarithm of the factor by which waits come out longer than the parts say."""
         self.error_s = Average()
         """Of the predicted time to the first token: absolute, moving average, in seconds."""
 
@@ -74,20 +84,23 @@ class Forecast:
         if prompt_tokens > 0:
             self._prefill_rate.add(prompt_tokens / seconds)
 
+    def paced(self, running: int, tokens: int, seconds: float) -> None:
+        """So many sequences, in all the slots there are, have had so many tokens in a window."""
+        if tokens > 0:
+            self._pace.add(running * seconds / tokens)
+
     def began(self, seconds: float, steps: float) -> None:
         """A placed sequence has had its first token, after so long and so many steps' work."""
         self._step.add(seconds / steps)
+        self._fastest = min(seconds / steps, self._fastest * _FORGETTING or math.inf)
 
     def ended(self, output_tokens: int) -> None:
         """An answer has come to its own end, or to its limit, after so many tokens."""
         self._output.add(output_tokens)
 
-    def settle(self, predicted_s: float, actual_s: float, *, informed: bool = True) -> None:
-        """What has come of a prediction; one made before the pace was known teaches nothing."""
+    def settle(self, predicted_s: float, actual_s: float) -> None:
+        """What has come of a prediction."""
         self.error_s.add(abs(actual_s - predicted_s))
-        if informed and min(predicted_s, actual_s) > _TOO_SHORT_S:
-            bias = self._bias + _BIAS_GAIN * math.log(actual_s / predicted_s)
-            self._bias = min(_BIAS_LIMIT, max(-_BIAS_LIMIT, bias))
 
     def output_tokens(self, max_tokens: int) -> float:
         """How long an answer is expected to be that may have so many tokens."""
@@ -105,21 +118,51 @@ class Forecast:
     def first_token_s(self, situation: Situation) -> float:
         """How long a request would wait for its first token."""
         wait = max(self._slot_s(situation), self._prefill_s(situation))
-        return wait * math.exp(self._bias) + self.in_engine_s(situation.steps)
+        return wait + self._engine_s(situation)
+
+    def _engine_s(self, situation: Situation) -> float:
+        """As engines took of late, or by their steps if those are short now: what they took may be
+        long ago."""
+        of_late = self.in_engine_s(situation.steps)
+        if not situation.step_s:
+            return of_late
+        by_steps = (situation.steps + _RUNNING_STEP) * situation.step_s
+        return min(of_late, by_steps + self._taken_in_s(situation.on_the_way))
 
     def _slot_s(self, situation: Situation) -> float:
-        """Until a slot is free: the k-th of the running ends, then those ahead end in turn."""
+        """Until those ahead have begun and a slot is free.
+
+        By then all slots are taken: by what runs now, and by those who take the free ones. The
+        j-th of them ends at t_j. Whoever follows has its prompt taken in, which takes tau and
+        happens one after the other: the k-th waits until the latest of t_j + (k - j) tau. Behind
+        as many as there are slots, it goes at the engines' rate.
+        """
         turn = situation.jobs_ahead - situation.free_slots
-        if turn < 0:
+        slots = len(situation.remaining) + situation.free_slots
+        if turn < 0 or not slots:
             return 0.0
-        running = situation.remaining_s
-        if turn < len(running):
-            return running[int(turn)]
-        behind = (turn - len(running)) / max(1.0, situation.jobs_ahead)
+        pace = self._pace.or_else(situation.step_s)
+        tau = self._taken_in_s(situation.prompts_ahead) / max(1.0, situation.jobs_ahead)
+        last = min(int(turn), slots - 1)
+        ends = [tokens * pace for tokens in situation.remaining]
+        ends += [j * tau + situation.output * pace for j in range(1, situation.free_slots + 1)]
+        wait = max(ends[j] + (last - j) * tau for j in range(last + 1))
+        behind = max(0.0, turn - slots) / max(1.0, situation.jobs_ahead)
         rate = self._rate.value
-        drained = behind * situation.cost_ahead / rate if rate else 0.0
-        return (running[-1] if running else 0.0) + drained
+        return wait + (behind * situation.cost_ahead / rate if rate else 0.0)
 
     def _prefill_s(self, situation: Situation) -> float:
+        return self._taken_in_s(max(0.0, situation.prefilling + situation.prompts_ahead))
+
+    def least_in_engine_s(self, steps: float) -> float:
+        """How long so many steps' work takes an engine that has nothing else to do."""
+        return steps * self._fastest
+
+    def half_done_s(self, remaining: Sequence[float], step_s: float) -> float:
+        """Until half of what runs, with so many tokens left each (ascending), has ended."""
+        return remaining[len(remaining) // 2] * step_s if remaining else 0.0
+
+    def _taken_in_s(self, tokens: float) -> float:
+        """How long engines need to take in so many tokens of prompts."""
         rate = self._prefill_rate.value
-        return situation.prefilling / rate if rate else 0.0
+        return tokens / rate if rate else 0.0

@@ -32,6 +32,9 @@ class Ahead(NamedTuple):
     cost: float
 
 
+NOBODY = Ahead(0.0, 0.0)
+
+
 def total(parts: Iterable[Ahead]) -> Ahead:
     """All of them together."""
     jobs, cost = 0.0, 0.0

@@ -8,7 +8,7 @@ Where several routers feed one engine, each takes its share of what is free.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 PREFILL_STEPS = 2
 """Prompts on their way fill so many steps: with one, every other step would find none, as an
@@ -38,8 +38,7 @@ class Capacity:
         return self.max_num_seqs // RESERVED_SHARE
 
 
-@dataclass(frozen=True)
-class Room:
+class Room(NamedTuple):
     """What one router may still send to one engine."""
 
     slots: int

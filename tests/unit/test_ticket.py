@@ -43,8 +43,9 @@ class TestRemaining:
 
 
 class TestDeadline:
-    async def test_counts_from_the_arrival(self) -> None:
-        assert ticket(terms=Terms(deadline_s=1.5), now=100.0).deadline == 101.5
+    async def test_counts_from_the_arrival_less_the_way_to_the_client(self) -> None:
+        assert ticket(terms=Terms(deadline_s=1.5), now=100.0).deadline == 101.48
+        assert ticket(terms=Terms(deadline_s=0.1), now=100.0).deadline == pytest.approx(100.09)
 
     async def test_is_never_where_none_was_asked_for(self) -> None:
         assert ticket().deadline == math.inf
