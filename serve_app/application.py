@@ -10,8 +10,9 @@ from ray.serve.config import RequestRouterConfig
 
 from deployments import directory, engine_args
 from deployments.engine import EngineReplica
-from serve_app.config import ModelConfig, RouterConfig, Settings
+from serve_app.config import ModelConfig, Settings
 from serve_app.http.ingress import Ingress
+from serve_app.router_config import RouterConfig
 
 INGRESS = "router"
 _MANY = 1_000_000

@@ -16,9 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PositiveFloat,
     ValidationInfo,
@@ -27,12 +25,9 @@ from pydantic import (
 
 from deployments.scheduling.terms import Level
 from serve_app.access import Client, Key, Keyring
+from serve_app.section import Section
 
 MIN_PEPPER_LENGTH = 32
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _as_time(value: Any) -> datetime:
@@ -53,7 +48,7 @@ def _without_repetition(names: list[str]) -> list[str]:
 _Names = Annotated[list[str], AfterValidator(_without_repetition)]
 
 
-class KeyConfig(_Section):
+class KeyConfig(Section):
     """One API key, and what the client that shows it may."""
 
     id: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -68,7 +63,7 @@ class KeyConfig(_Section):
         list[Literal["interactive", "standard", "batch"]],
         Field(min_length=1),
         AfterValidator(_without_repetition),
-    ] = ["standard", "interactive", "batch"]
+    ] = Field(default_factory=lambda: ["standard", "interactive", "batch"])
     """What a request may choose by x-sluice-class; the first where it does not choose."""
     models: Annotated[_Names, Field(min_length=1)] | None = None
     """The names of those it may use; null: all of them."""
@@ -83,10 +78,10 @@ class KeyConfig(_Section):
         return value.lower()
 
 
-class AuthConfig(_Section):
+class AuthConfig(Section):
     """Who may ask. Without keys the server is open, and to its own machine only."""
 
-    keys: list[KeyConfig] = []
+    keys: list[KeyConfig] = Field(default_factory=list)
     pepper: Annotated[str | None, Field(repr=False, validate_default=True)] = None
     """The secret without which the hashes cannot be tried; never printed."""
     share_prefix_cache: bool = False

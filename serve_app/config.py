@@ -7,7 +7,7 @@ Every key is known here and honoured somewhere; an unknown key stops start-up wi
         source: /models/my-model  # a directory, a hub id, or embedded:sluice-small
         num_replicas: 2
         engine_args: {max_model_len: 4096}   # vLLM's own names
-    router: {num_replicas: 1, max_sequences: 1024}
+    router: {num_replicas: 1, max_wait_s: 60}        # see router_config.py
     http: {host: 127.0.0.1, port: 8000}
     auth: {keys: []}              # see auth_config.py
 
@@ -20,15 +20,12 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_origin
+from typing import Annotated, Any, TypeVar, get_origin
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -48,6 +45,8 @@ from deployments import default_model, engine_args
 from deployments.reaper import MARK_PREFIX
 from serve_app import environment
 from serve_app.auth_config import AuthConfig
+from serve_app.router_config import RouterConfig
+from serve_app.section import Section
 
 FILE_VARIABLE = "SLUICE_CONFIG"
 
@@ -59,11 +58,7 @@ class ConfigError(Exception):
         super().__init__(" ".join(message.split()))  # what it quotes may have more lines
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """One served model: its engine replicas and what they run."""
 
     name: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\s]+$")]
@@ -71,7 +66,7 @@ class ModelConfig(_Section):
     """A directory, a hub id, or `embedded:` and the name of a model that Sluice makes itself."""
     revision: str | None = None
     """Branch, tag or commit, for a hub id."""
-    engine_args: dict[str, Any] = {}
+    engine_args: dict[str, Any] = Field(default_factory=dict)
     """vLLM's engine arguments, by their own names."""
     num_replicas: PositiveInt = 1
     num_cpus: NonNegativeFloat = 1
@@ -127,49 +122,7 @@ _OURS = {
 _PARALLEL_SIZES = ("tensor_parallel_size", "pipeline_parallel_size")
 
 
-class DeadlinesConfig(_Section):
-    """Within how many milliseconds the first token must come, by class, if a request does not say;
-    null waits as long as `max_wait_s`."""
-
-    interactive: PositiveInt | None = 30_000
-    standard: PositiveInt | None = 120_000
-    batch: PositiveInt | None = None
-
-
-class AgeingConfig(_Section):
-    """After how many seconds in the queue a request of a lower class gets its turns even while
-    higher classes are waiting."""
-
-    standard: PositiveFloat = 10
-    batch: PositiveFloat = 60
-
-
-class RouterConfig(_Section):
-    """The router replicas, which speak HTTP and hold every token stream."""
-
-    num_replicas: PositiveInt = 1
-    num_cpus: NonNegativeFloat = 0.5
-    """Logical CPUs that Ray reserves for each replica."""
-    max_sequences: PositiveInt = 8192
-    """Waiting or under way in one replica; a request beyond gets 503 with Retry-After."""
-    queue: Literal["fair", "fifo"] = "fair"
-    """Who goes first: by class and fairly between tenants, or in the order of arrival."""
-    placement: Literal["prefix", "least_loaded", "round_robin"] = "prefix"
-    """Which engine takes a sequence: the one that saves most work, has least, or is next."""
-    max_queued_tokens: PositiveInt = 2_000_000
-    """Tokens of work that may wait for a model in one replica, a generated token counted twice; a
-    request beyond gets 503 with Retry-After."""
-    max_wait_s: PositiveFloat = 600
-    """How long any request may wait for an engine."""
-    max_moves: NonNegativeInt = 5
-    """How often a sequence goes on with another engine after one has failed it."""
-    deadlines_ms: DeadlinesConfig = DeadlinesConfig()
-    ageing_s: AgeingConfig = AgeingConfig()
-    stream_buffer_chars: PositiveInt = 1_000_000
-    """Text a slow reader may leave unread before it is cut off."""
-
-
-class HttpConfig(_Section):
+class HttpConfig(Section):
     """The HTTP front."""
 
     host: str = "127.0.0.1"

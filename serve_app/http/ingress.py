@@ -12,9 +12,10 @@ from deployments.router import Router
 from deployments.scheduling.terms import Level
 from deployments.tokenizing import Tokenizing
 from serve_app.auth_config import keyring
-from serve_app.config import RouterConfig, Settings
+from serve_app.config import Settings
 from serve_app.http.app import create_app
 from serve_app.http.service import Service
+from serve_app.router_config import RouterConfig
 
 _GC_THRESHOLDS = (50_000, 20, 50)
 """A token leaves no cycles behind; at Python's 700 the collector took 7 % of the router's time."""
