@@ -45,6 +45,13 @@ def _without_repetition(names: list[str]) -> list[str]:
     return names
 
 
+_Class = Literal["interactive", "standard", "batch"]
+
+
+def _every_class() -> list[_Class]:
+    return ["standard", "interactive", "batch"]
+
+
 _Names = Annotated[list[str], AfterValidator(_without_repetition)]
 
 
@@ -60,10 +67,10 @@ class KeyConfig(Section):
     weight: PositiveFloat = 1
     """The tenant's share of a contended server, relative to the weights of others."""
     classes: Annotated[
-        list[Literal["interactive", "standard", "batch"]],
+        list[_Class],
         Field(min_length=1),
         AfterValidator(_without_repetition),
-    ] = Field(default_factory=lambda: ["standard", "interactive", "batch"])
+    ] = Field(default_factory=_every_class)
     """What a request may choose by x-sluice-class; the first where it does not choose."""
     models: Annotated[_Names, Field(min_length=1)] | None = None
     """The names of those it may use; null: all of them."""
