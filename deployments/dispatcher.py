@@ -5,18 +5,11 @@ is still worth it are decided at the last moment. The decisions are those of `sc
 the shell around them.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from deployments.errors import (
-    BadRequest,
-    DeadlineExceeded,
-    EngineFailed,
-    EngineUnavailable,
-    Overloaded,
-    SluiceError,
-)
+from deployments.admission import Admission, lost, no_engine
+from deployments.errors import BadRequest, SluiceError
 from deployments.expiry import Expiry
 from deployments.link import EngineLink
 from deployments.messages import Delta, Sampling
@@ -31,9 +24,6 @@ from deployments.ticket import Ticket, work
 
 GRACE_S = 2.0
 """How long sequences wait for any engine at all to take work."""
-_LEAST_RETRY_S = 0.05
-_RETRY_S = 1.0
-"""When to come back while nothing better is known."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +54,13 @@ class Dispatcher:
         self._queue: Queue[Ticket] = FairQueue(ageing_s=rules.ageing_s) if fair else FifoQueue()
         self._placer = Placer(rules.placement, links, now, reserves=fair)
         self._outlook = Outlook(self._queue, links, now)
+        self._admission = Admission(
+            self._queue,
+            self._outlook,
+            links,
+            max_queued_tokens=rules.max_queued_tokens,
+            max_wait_s=rules.max_wait_s,
+        )
         self._expiry = Expiry(now, self._on_due)
         self._no_engine_since: float | None = now()
         self._closed = False
@@ -85,7 +82,7 @@ class Dispatcher:
         """Take a request in; raises Overloaded, or EngineUnavailable, where that is no use."""
         now = self._now()
         if self._closed or self._has_no_engine():
-            raise _no_engine()
+            raise no_engine()
         output_tokens = self._outlook.forecast.output_tokens
         tickets = [
             Ticket(
@@ -99,8 +96,7 @@ class Dispatcher:
             )
             for index, (prompt, sampling) in enumerate(sequences)
         ]
-        self._check_bound(tickets)
-        self._check_deadline(tickets[0])
+        self._admission.check(tickets)
         for ticket in tickets:
             self._queue.push(ticket)
         self._pump()
@@ -127,7 +123,7 @@ class Dispatcher:
         else:
             self._placer.observed(ticket, link, delta)
             ticket.cached = delta.num_cached_tokens
-            self._charge(ticket, ticket.charged - ticket.cached)
+            self._charge(ticket, ticket.cost - ticket.cached)
         if not ticket.stream.begun:
             assert ticket.placed_at is not None
             ticket.stream.begun = True
@@ -175,7 +171,7 @@ class Dispatcher:
         elif self._has_no_engine():
             for ticket in list(self._queue):
                 self._queue.remove(ticket)
-                self._fail(ticket, _lost() if ticket.emitted else _no_engine())
+                self._fail(ticket, lost() if ticket.emitted else no_engine())
         if self._queue:
             self._charge_overruns(links)
             self._pump()
@@ -186,7 +182,7 @@ class Dispatcher:
         self._expiry.close()
         for ticket in list(self._queue):
             self._queue.remove(ticket)
-            self._fail(ticket, _lost())
+            self._fail(ticket, lost())
 
     def _pump(self) -> None:
         """Send engines whatever they have room for."""
@@ -201,7 +197,7 @@ class Dispatcher:
                 queue.give_back(ticket)
                 break
             if link.in_flight and now + self._outlook.in_engine_s(ticket) > ticket.deadline:
-                self._fail(ticket, self._too_late(ticket))
+                self._fail(ticket, self._admission.too_late(ticket))
             else:
                 placer.place(ticket, link)
         if not queue:
@@ -215,43 +211,6 @@ class Dispatcher:
         if self._no_engine_since is None:
             self._no_engine_since = self._now()
         return self._now() - self._no_engine_since >= GRACE_S
-
-    def _check_bound(self, tickets: list[Ticket]) -> None:
-        cost = sum(ticket.cost for ticket in tickets)
-        too_much = self._queue.cost + cost - self._rules.max_queued_tokens
-        if too_much <= 0 or not self._queue:
-            return
-        rate = self._outlook.forecast.rate
-        raise Overloaded(
-            "The server's queue is full. Try again later.",
-            retry_after_s=max(_LEAST_RETRY_S, too_much / rate) if rate else _RETRY_S,
-        )
-
-    def _check_deadline(self, ticket: Ticket) -> None:
-        ticket.stream.predicted_s = predicted_s = self._outlook.first_token_s(ticket)
-        allowed = min(ticket.terms.deadline_s or math.inf, self._rules.max_wait_s)
-        if predicted_s <= allowed or self._is_idle():
-            return
-        raise Overloaded(
-            f"The first token would come in about {predicted_s:.1f} s, later than the "
-            f"{allowed:g} s that this request may wait. Try again later.",
-            retry_after_s=max(_LEAST_RETRY_S, self._outlook.again_s(ticket, allowed)),
-            # An engine alone would take longer: to come back does not help.
-            retriable=self._outlook.least_in_engine_s(ticket) <= allowed,
-        )
-
-    def _too_late(self, ticket: Ticket) -> SluiceError:
-        if ticket.stream.begun:
-            return _lost()
-        allowed = min(ticket.terms.deadline_s or math.inf, self._rules.max_wait_s)
-        return DeadlineExceeded(
-            f"The first token did not come within the {allowed:g} s that this request may wait.",
-            retry_after_s=max(_LEAST_RETRY_S, self._outlook.again_s(ticket, allowed)),
-        )
-
-    def _is_idle(self) -> bool:
-        """Whether nothing is there that could teach the forecast better."""
-        return not self._queue and not any(link.in_flight for link in self._links())
 
     def _watch(self, ticket: Ticket) -> None:
         if not ticket.done:
@@ -267,7 +226,7 @@ class Dispatcher:
         if self._now() < self._latest(ticket):
             return
         self._take_out(ticket)
-        self._fail(ticket, self._too_late(ticket))
+        self._fail(ticket, self._admission.too_late(ticket))
 
     def _take_out(self, ticket: Ticket) -> None:
         """From the queue, or from its engine."""
@@ -288,7 +247,7 @@ class Dispatcher:
         """Let other engines go on with these, in their order."""
         for ticket in tickets:
             if self._closed or (counts and ticket.moves >= self._rules.max_moves):
-                self._fail(ticket, _lost())
+                self._fail(ticket, lost())
                 continue
             ticket.moves += counts
             self.moves += 1
@@ -322,11 +281,3 @@ class Dispatcher:
 
 def _worked(ticket: Ticket) -> float:
     return work(len(ticket.prompt) - ticket.cached, len(ticket.emitted))
-
-
-def _no_engine() -> SluiceError:
-    return EngineUnavailable("No engine of this model is ready.", retry_after_s=5)
-
-
-def _lost() -> SluiceError:
-    return EngineFailed("The engine that worked on this request was lost, and no other took over.")
