@@ -16,6 +16,8 @@ from deployments.scheduling.queue import Queue
 from deployments.ticket import Ticket
 
 _LEAST_RETRY_S = 0.05
+_HARD_LIMIT = 4
+"""So many times the bound may wait in all, whoever is before whom."""
 _RETRY_S = 1.0
 """When to come back while nothing better is known."""
 
@@ -46,17 +48,25 @@ class Admission:
     def too_late(self, ticket: Ticket) -> SluiceError:
         """Why a ticket has been dropped whose time has passed."""
         if ticket.stream.begun:
-            return lost()
+            return EngineFailed(f"No engine could go on with it within {self._max_wait_s:g} s.")
         allowed = self._allowed_s(ticket)
         return DeadlineExceeded(
             f"The first token did not come within the {allowed:g} s that this request may wait.",
-            retry_after_s=self._again_s(ticket, allowed),
+            retry_after_s=self._again_s(ticket, self._outlook.first_token_s(ticket), allowed),
         )
 
     def _check_bound(self, tickets: Sequence[Ticket]) -> None:
+        queue, terms = self._queue, tickets[0].terms
+        if not queue:
+            return
         cost = sum(ticket.cost for ticket in tickets)
-        too_much = self._queue.cost + cost - self._max_queued_tokens
-        if too_much <= 0 or not self._queue:
+        # What waits behind it is not in its way: who floods fills the queue for himself first.
+        before = queue.ahead(terms, cost).cost
+        too_much = max(
+            before + cost - self._max_queued_tokens,
+            queue.cost + cost - _HARD_LIMIT * self._max_queued_tokens,
+        )
+        if too_much <= 0:
             return
         rate = self._outlook.forecast.rate
         raise Overloaded(
@@ -72,7 +82,7 @@ class Admission:
         raise Overloaded(
             f"The first token would come in about {predicted_s:.1f} s, later than the "
             f"{allowed:g} s that this request may wait. Try again later.",
-            retry_after_s=self._again_s(ticket, allowed),
+            retry_after_s=self._again_s(ticket, predicted_s, allowed),
             # An engine alone would take longer: to come back does not help.
             retriable=self._outlook.least_in_engine_s(ticket) <= allowed,
         )
@@ -80,8 +90,8 @@ class Admission:
     def _allowed_s(self, ticket: Ticket) -> float:
         return min(ticket.terms.deadline_s or math.inf, self._max_wait_s)
 
-    def _again_s(self, ticket: Ticket, allowed_s: float) -> float:
-        return max(_LEAST_RETRY_S, self._outlook.again_s(ticket, allowed_s))
+    def _again_s(self, ticket: Ticket, predicted_s: float, allowed_s: float) -> float:
+        return max(_LEAST_RETRY_S, self._outlook.again_s(ticket, predicted_s, allowed_s))
 
     def _is_idle(self) -> bool:
         """Whether nothing is there that could teach the forecast better."""

@@ -64,6 +64,8 @@ class Dispatcher:
         self._expiry = Expiry(now, self._on_due)
         self._no_engine_since: float | None = now()
         self._closed = False
+        self.open = 0
+        """Sequences that wait or are under way."""
         self.moves = 0
         """How often a sequence has gone on with another engine."""
 
@@ -97,6 +99,7 @@ class Dispatcher:
             for index, (prompt, sampling) in enumerate(sequences)
         ]
         self._admission.check(tickets)
+        self.open += len(tickets)
         for ticket in tickets:
             self._queue.push(ticket)
         self._pump()
@@ -139,7 +142,8 @@ class Dispatcher:
         elif delta.bad_request:
             self._fail(ticket, BadRequest(delta.error or "The engine refused the request."))
         else:
-            link.breaker.failed(self._now())
+            if not ticket.moves:  # one sequence that fails everywhere says nothing of the engines
+                link.breaker.failed(self._now())
             self._move([ticket], counts=True)
 
     def lost(self, link: EngineLink, tickets: list[Ticket]) -> None:
@@ -193,9 +197,7 @@ class Dispatcher:
                 break
             ticket.charged = ticket.charged or ticket.cost
             link = placer.choose(ticket)
-            if link is None:  # whoever is next must not be passed over for being large
-                queue.give_back(ticket)
-                break
+            assert link is not None  # it is allowed, so it fits
             if link.in_flight and now + self._outlook.in_engine_s(ticket) > ticket.deadline:
                 self._fail(ticket, self._admission.too_late(ticket))
             else:
@@ -224,9 +226,9 @@ class Dispatcher:
 
     def _on_due(self, ticket: Ticket) -> None:
         if self._now() < self._latest(ticket):
-            return
+            return self._watch(ticket)
         self._take_out(ticket)
-        self._fail(ticket, self._admission.too_late(ticket))
+        return self._fail(ticket, self._admission.too_late(ticket))
 
     def _take_out(self, ticket: Ticket) -> None:
         """From the queue, or from its engine."""
@@ -273,6 +275,8 @@ class Dispatcher:
 
     def _close(self, ticket: Ticket) -> None:
         """Nothing more comes of a ticket; its tenant pays for what engines did."""
+        if not ticket.done:
+            self.open -= 1
         ticket.done = True
         if ticket.charged:
             worked = ticket.placed_at is not None

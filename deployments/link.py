@@ -149,7 +149,9 @@ class EngineLink:
         ticket.place = (self, identity)
         ticket.placed_at, ticket.first_at = self._now(), None
         ticket.owed, ticket.began_with = ticket.remaining, len(ticket.emitted)
-        ticket.uncached = max(1, ticket.context - cached)
+        # A form is checked before the engine takes the prompt in, and others need not wait for it.
+        formed = ticket.sampling.structured_outputs is not None
+        ticket.uncached = 1 if formed else max(1, ticket.context - cached)
         self._tickets[identity] = ticket
         self.prefilling += ticket.uncached
         self._owed += ticket.owed

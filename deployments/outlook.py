@@ -8,6 +8,7 @@ from deployments.scheduling.forecast import Average, Forecast, Situation
 from deployments.scheduling.queue import NOBODY, Queue
 from deployments.ticket import Ticket, work
 
+_LONGEST_WINDOW_S = 10.0
 _FRESH_S = 0.05
 """For so long the look at what is running is good enough."""
 
@@ -39,17 +40,18 @@ class Outlook:
         """How long a ticket that came now would wait for its first token."""
         queue = self._queue
         ahead = queue.ahead(ticket.terms, ticket.cost) if queue else NOBODY
-        rooms = [(link, link.room) for link in self._links() if link.takes_work]
-        free = sum(room.slots - room.reserved for _, room in rooms if room.slots > room.reserved)
+        links = self._at_work()
+        rooms = [link.room for link in links]
+        free = sum(room.slots - room.reserved for room in rooms if room.slots > room.reserved)
         situation = Situation(
             jobs_ahead=ahead.jobs,
             cost_ahead=ahead.cost,
             free_slots=free,
             remaining=self._running() if ahead.jobs >= free else (),
-            step_s=max((link.report.step_time_s for link in self._links()), default=0.0),
+            step_s=self._step_s(),
             output=ticket.expected_output,
-            prefilling=-sum(room.prefill_tokens for _, room in rooms),
-            on_the_way=sum(link.prefilling for link, _ in rooms) / max(1, len(rooms)),
+            prefilling=-sum(room.prefill_tokens for room in rooms),
+            on_the_way=sum(link.prefilling for link in links) / max(1, len(links)),
             prompts_ahead=ahead.cost * self._prompt_share.or_else(0.0),
             steps=self._steps(ticket),
         )
@@ -57,16 +59,17 @@ class Outlook:
 
     def in_engine_s(self, ticket: Ticket) -> float:
         """How long an engine takes to a ticket's first token."""
-        return self.forecast.in_engine_s(self._steps(ticket))
+        links = self._at_work()
+        on_the_way = sum(link.prefilling for link in links) / max(1, len(links))
+        return self.forecast.engine_s(self._steps(ticket), self._step_s(), on_the_way)
 
-    def again_s(self, ticket: Ticket, allowed_s: float) -> float:
+    def again_s(self, ticket: Ticket, predicted_s: float, allowed_s: float) -> float:
         """When a ticket that has to have its first token within `allowed_s` would be taken."""
-        too_late = self.first_token_s(ticket) - allowed_s
+        too_late = predicted_s - allowed_s
         if self.in_engine_s(ticket) <= allowed_s:
             return too_late
         # It is not the queue that is too long but the steps: they shorten as what runs ends.
-        step_s = max((link.report.step_time_s for link in self._links()), default=0.0)
-        return max(too_late, self.forecast.half_done_s(self._running(), step_s))
+        return max(too_late, self.forecast.half_done_s(self._running(), self._step_s()))
 
     def least_in_engine_s(self, ticket: Ticket) -> float:
         """The same for an engine that has nothing else to do."""
@@ -95,7 +98,9 @@ class Outlook:
         """End a window of observation and begin the next."""
         now = self._now()
         seconds = now - self._window_began
-        links = [link for link in self._links() if link.takes_work]
+        links = self._at_work()
+        if self._is_between_prompts(links) and seconds < _LONGEST_WINDOW_S:
+            return  # a prompt that takes longer than a window counts in the whole of its time
         full = bool(links) and not any(link.room.slots > link.room.reserved for link in links)
         if self._always_waited and seconds > 0:
             cost = work(self._taken_in, self._tokens)
@@ -107,6 +112,18 @@ class Outlook:
         self._window_began = now
         self._always_waited = len(self._queue) > 0
         self._always_full = self._always_waited and full
+
+    def _at_work(self) -> list[EngineLink]:
+        return [link for link in self._links() if link.takes_work]
+
+    def _is_between_prompts(self, links: Iterable[EngineLink]) -> bool:
+        taking_in = any(link.prefilling for link in links)
+        return self._always_waited and not self._computed and taking_in
+
+    def _step_s(self) -> float:
+        """What an engine step takes now; 0 while no engine knows."""
+        links = self._at_work() or list(self._links())
+        return max((link.report.step_time_s for link in links), default=0.0)
 
     def _steps(self, ticket: Ticket) -> float:
         """Engine steps to a ticket's first token, its prompt taken in in as many as it needs."""

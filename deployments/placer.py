@@ -7,10 +7,13 @@ from deployments.link import EngineLink
 from deployments.messages import Delta
 from deployments.scheduling.placement import POLICIES, Placement
 from deployments.scheduling.prefixes import block_hashes
+from deployments.scheduling.room import Room
 from deployments.scheduling.terms import Level
 from deployments.ticket import Ticket
 
 Party = tuple[str, Level]
+PATIENCE_S = 2.0
+"""For so long others may go before a prompt that fits nowhere yet."""
 
 
 class Placer:
@@ -32,8 +35,10 @@ class Placer:
         self._placement: Placement | None = None
         self._block_size = 0
         self._placed: Counter[Party] = Counter()
-        self._open: list[EngineLink] = []
+        self._open: list[tuple[EngineLink, Room]] = []
         self._few = 0
+        self._large: Ticket | None = None
+        """One that has been passed over because it fits nowhere."""
 
     def look(self) -> bool:
         """See which engines have room now; False when none has. Call it before the others."""
@@ -43,21 +48,31 @@ class Placer:
             for link in self._links()
             if link.takes_work and link.breaker.allows(now)
         ]
-        reserved = [link for link, room in rooms if room.is_reserved]
-        general = [link for link, room in rooms if room.is_general] if self._reserves else reserved
+        reserved = [(link, room) for link, room in rooms if room.is_reserved]
+        general = [(link, room) for link, room in reserved if room.is_general or not self._reserves]
         self._few = -1 if general else sum(room.reserved for _, room in rooms)
         self._open = general or reserved
         return bool(self._open)
 
     def allows(self, ticket: Ticket) -> bool:
-        """Whether the room that was seen is for this one: the last slots are for who holds few."""
-        return self._few < 0 or self._placed[_party(ticket)] < self._few
+        """Whether the room that was seen is for this one.
+
+        The last slots are for those who hold few. A prompt for which no cache has place is passed
+        over, but not for ever: after `PATIENCE_S` nobody who is no more urgent goes before it.
+        """
+        if 0 <= self._few <= self._placed[_party(ticket)] or self._yields(ticket):
+            return False
+        if any(room.fits(ticket.context) for _, room in self._open):
+            return True
+        if ticket.unfit_since is None:
+            ticket.unfit_since = self._now()
+        if self._large is None or ticket.terms.level < self._large.terms.level:
+            self._large = ticket
+        return False
 
     def choose(self, ticket: Ticket) -> EngineLink | None:
-        """The engine for a ticket, by the policy; None when it fits nowhere now."""
-        fitting = [link for link in self._open if link.room.fits(ticket.context)]
-        if not fitting:
-            return None
+        """The engine for a ticket that is allowed, by the policy."""
+        fitting = [link for link, room in self._open if room.fits(ticket.context)]
         self._hash(ticket, fitting[0])
         return self._policy_for(fitting[0]).choose(fitting, ticket.hashes)
 
@@ -96,6 +111,16 @@ class Placer:
         """An engine has gone, and its cache with it."""
         if self._placement is not None:
             self._placement.forget(link.name)
+
+    def _yields(self, ticket: Ticket) -> bool:
+        """Whether a ticket has to wait for a large one."""
+        large = self._large
+        if large is None or large is ticket or large.done or large.place is not None:
+            self._large = None
+            return False
+        assert large.unfit_since is not None
+        patient = self._now() - large.unfit_since < PATIENCE_S
+        return not patient and ticket.terms.level >= large.terms.level
 
     def _policy_for(self, link: EngineLink) -> Placement:
         """All engines of a model have blocks of one size, which the first of them tells."""

@@ -1,6 +1,7 @@
 """The engine replicas of one model, as one router sees them."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,8 @@ from deployments.directory import Replica
 from deployments.dispatcher import Dispatcher, Rules
 from deployments.errors import EngineUnavailable
 from deployments.link import LOST_AFTER_S, EngineLink
+
+logger = logging.getLogger("ray.serve")
 
 _CHECK_S = 0.25
 
@@ -84,7 +87,10 @@ class EnginePool:
     async def _check(self) -> None:
         while True:
             await asyncio.sleep(_CHECK_S)
-            self._look()
+            try:
+                self._look()
+            except Exception:  # nobody would look any more
+                logger.exception("Looking after the engines failed")
 
     def _look(self) -> None:
         late = self._now() - self._looked_at > LOST_AFTER_S

@@ -38,7 +38,6 @@ class Router:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_sequences = max_sequences
-        self._sequences = 0
         identity = uuid.uuid4().hex
         self.pools = {name: EnginePool(identity, rules, now) for name in engines}
         loop = asyncio.get_running_loop()
@@ -76,18 +75,20 @@ class Router:
                 f"The request asks for {count} sequences, and this server takes "
                 f"at most {self._max_sequences} at a time."
             )
-        if self._sequences + count > self._max_sequences:
+        if self._open() + count > self._max_sequences:
             raise Overloaded(
                 f"This server has its {self._max_sequences} sequences under way. Try again later."
             )
         stream = Stream(count, buffer_limit)
         tickets = dispatcher.admit(sequences, terms, stream)
-        self._sequences += count
         try:
             yield stream
         finally:
-            self._sequences -= count
             dispatcher.release(tickets)
+
+    def _open(self) -> int:
+        """Sequences that wait or are under way; one that a client has not read yet is neither."""
+        return sum(pool.dispatcher.open for pool in self.pools.values())
 
     async def close(self) -> None:
         """Disconnect from every engine."""

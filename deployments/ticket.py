@@ -55,6 +55,7 @@ class Ticket:
         "stream",
         "terms",
         "uncached",
+        "unfit_since",
         "waits_since",
     )
 
@@ -100,6 +101,8 @@ class Ticket:
         """How many tokens had come before that."""
         self.uncached = 0
         """How many tokens that engine had to take in, as far as was known."""
+        self.unfit_since: float | None = None
+        """Since when no engine has had place for it."""
         self.done = False
         """Nothing more will come of it."""
 

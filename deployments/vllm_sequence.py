@@ -132,6 +132,9 @@ class Running:
         if finish_reason == FinishReason.ERROR and self._constrained:
             # It compiled, but no text satisfies it: a schema may refer to nothing but itself.
             delta.error, delta.bad_request = _IMPOSSIBLE, True
+        elif finish_reason == FinishReason.ABORT:
+            # What we abort says nothing any more: the engine core is being stopped.
+            delta.finish_reason = str(FinishReason.ERROR)
         if output.prefill_stats is not None:
             delta.num_cached_tokens = output.prefill_stats.num_cached_tokens
         if self._logprobs is not None:

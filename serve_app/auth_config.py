@@ -18,7 +18,6 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    PositiveFloat,
     ValidationInfo,
     field_validator,
 )
@@ -64,7 +63,7 @@ class KeyConfig(Section):
     """HMAC-SHA256 of the key with the pepper, in hex."""
     tenant: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\s]+$")]
     """Whom the tokens are charged to; several keys may have the same."""
-    weight: PositiveFloat = 1
+    weight: Annotated[float, Field(ge=0.001, le=1000)] = 1
     """The tenant's share of a contended server, relative to the weights of others."""
     classes: Annotated[
         list[_Class],

@@ -35,15 +35,15 @@ class RouterConfig(Section):
     num_replicas: PositiveInt = 1
     num_cpus: NonNegativeFloat = 0.5
     """Logical CPUs that Ray reserves for each replica."""
-    max_sequences: PositiveInt = 8192
+    max_sequences: PositiveInt = 32_768
     """Waiting or under way in one replica; a request beyond gets 503 with Retry-After."""
     queue: Literal["fair", "fifo"] = "fair"
     """Who goes first: by class and fairly between tenants, or in the order of arrival."""
     placement: Literal["prefix", "least_loaded", "round_robin"] = "prefix"
     """Which engine takes a sequence: the one that saves most work, has least, or is next."""
-    max_queued_tokens: PositiveInt = 2_000_000
-    """Tokens of work that may wait for a model in one replica, a generated token counted twice; a
-    request beyond gets 503 with Retry-After."""
+    max_queued_tokens: PositiveInt = 1_000_000
+    """Tokens of work that may wait before a request, a generated token counted twice; a request
+    beyond, or with four times as much waiting in all, gets 503 with Retry-After."""
     max_wait_s: PositiveFloat = 600
     """How long any request may wait for an engine."""
     max_moves: NonNegativeInt = 5

@@ -106,10 +106,6 @@ class Forecast:
         """How long an answer is expected to be that may have so many tokens."""
         return max(1.0, min(max_tokens, self._output.or_else(max_tokens)))
 
-    def in_engine_s(self, steps: float) -> float:
-        """How long so many steps' work takes an engine; 0 before the first token has come."""
-        return steps * self._step.or_else(0.0)
-
     @property
     def rate(self) -> float | None:
         """Cost units a second that the engines work off when there is enough to do."""
@@ -118,16 +114,18 @@ class Forecast:
     def first_token_s(self, situation: Situation) -> float:
         """How long a request would wait for its first token."""
         wait = max(self._slot_s(situation), self._prefill_s(situation))
-        return wait + self._engine_s(situation)
+        return wait + self.engine_s(situation.steps, situation.step_s, situation.on_the_way)
 
-    def _engine_s(self, situation: Situation) -> float:
-        """As engines took of late, or by their steps if those are short now: what they took may be
-        long ago."""
-        of_late = self.in_engine_s(situation.steps)
-        if not situation.step_s:
+    def engine_s(self, steps: float, step_s: float, on_the_way: float) -> float:
+        """How long so many steps' work takes an engine, behind so many tokens of other prompts.
+
+        As it took of late, or by the steps that engines report if those are short now: what it took
+        may be long ago, and nothing new is learned while all are refused.
+        """
+        of_late = steps * self._step.or_else(0.0)
+        if not step_s:
             return of_late
-        by_steps = (situation.steps + _RUNNING_STEP) * situation.step_s
-        return min(of_late, by_steps + self._taken_in_s(situation.on_the_way))
+        return min(of_late, (steps + _RUNNING_STEP) * step_s + self._taken_in_s(on_the_way))
 
     def _slot_s(self, situation: Situation) -> float:
         """Until those ahead have begun and a slot is free.
@@ -144,7 +142,7 @@ class Forecast:
         pace = self._pace.or_else(situation.step_s)
         tau = self._taken_in_s(situation.prompts_ahead) / max(1.0, situation.jobs_ahead)
         last = min(int(turn), slots - 1)
-        ends = [tokens * pace for tokens in situation.remaining]
+        ends = [tokens * pace for tokens in situation.remaining[: last + 1]]
         ends += [j * tau + situation.output * pace for j in range(1, situation.free_slots + 1)]
         wait = max(ends[j] + (last - j) * tau for j in range(last + 1))
         behind = max(0.0, turn - slots) / max(1.0, situation.jobs_ahead)

@@ -90,7 +90,7 @@ def room(
     return Room(
         slots=max(0, math.ceil(free / routers) - sent),
         reserved=capacity.reserved // routers,
-        kv_tokens=kv_free / routers,
+        kv_tokens=kv_free,
         prefill_tokens=window - prefilling,
         idle=in_flight + others == 0,
     )

@@ -409,7 +409,7 @@ class TestKeys:
             ({"id": ""}, "auth.keys.0.id: String should match pattern"),
             ({"id": 65 * "a"}, "auth.keys.0.id: String should have at most 64 characters"),
             ({"tenant": ""}, "auth.keys.0.tenant: String should have at least 1 character"),
-            ({"weight": 0}, "auth.keys.0.weight: Input should be greater than 0"),
+            ({"weight": 0}, "auth.keys.0.weight: Input should be greater than or equal to 0.001"),
             ({"weight": float("nan")}, "auth.keys.0.weight: Input should be a finite number"),
             ({"classes": []}, "auth.keys.0.classes: "),
             ({"classes": ["urgent"]}, "auth.keys.0.classes.0: Input should be 'interactive', "),

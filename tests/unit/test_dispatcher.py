@@ -101,6 +101,36 @@ class TestWaiting:
         received = site.links[0].received
         assert received.index(long.tickets[0]) < received.index(short.tickets[0])
 
+    async def test_a_prompt_that_fits_nowhere_yet_holds_up_no_more_urgent_one(
+        self, make: Sites
+    ) -> None:
+        site = make()
+        site.ask(prompt=1500, output=200)
+        site.step(30)
+        large = site.ask(prompt=800, terms=Terms("a", level=Level.BATCH))
+        urgent = [site.ask(terms=Terms("b", level=Level.INTERACTIVE)) for _ in range(3)]
+        site.step(40)
+        assert all(each.is_complete for each in urgent)
+        assert large.tickets[0].place is None
+
+    async def test_a_prompt_that_fits_nowhere_yet_is_not_passed_over_for_ever(
+        self, make: Sites
+    ) -> None:
+        site = make()
+        large = site.ask(prompt=1500, output=4)
+        for _ in range(3):
+            site.ask(prompt=300, output=30)
+        asked = site.ask(prompt=1600)
+        flood: list[Any] = []
+        for _ in range(300):
+            flood = [each for each in flood if not each.has_ended]
+            flood += [site.ask(prompt=200, terms=B) for _ in range(6 - len(flood))]
+            site.step()
+            if asked.has_ended:
+                break
+        assert large.is_complete
+        assert asked.is_complete
+
 
 class TestOrder:
     async def test_a_tenant_with_little_goes_before_the_rest_of_a_flood(self, make: Sites) -> None:
@@ -229,8 +259,55 @@ class TestDeadlines:
         site.step(11)
         assert isinstance(asked.failure, DeadlineExceeded)
 
+    async def test_that_could_not_be_met_for_a_while_do_not_end_the_service_for_good(
+        self, make: Sites
+    ) -> None:
+        site = make()
+        slow = [site.ask(output=1) for _ in range(SLOTS)]
+        site.links[0].frozen = True
+        site.step(40)
+        site.links[0].frozen = False
+        until_all_have_ended(site, *slow)
+        site.ask(output=600)
+        asked = []
+        for _ in range(20):
+            asked.append(site.ask(output=2, terms=Terms(deadline_s=2.0)))
+            site.step(4)
+        assert all(each.is_complete for each in asked)
+
+    async def test_of_a_choice_that_waits_on_when_another_has_begun_are_those_of_the_rules(
+        self, make: Sites
+    ) -> None:
+        site = make(max_wait_s=5.0)
+        self.tells_nothing(site)
+        for _ in range(SLOTS - 1):
+            site.ask(output=400)
+        asked = site.ask(output=300, count=2, terms=Terms(deadline_s=1.0))
+        site.step(30)
+        assert not asked.has_ended
+        site.step(25)
+        assert isinstance(asked.failure, EngineFailed)
+
 
 class TestBounds:
+    async def test_of_the_queue_are_no_matter_to_who_goes_before_it_all(self, make: Sites) -> None:
+        site = make(max_queued_tokens=200)
+        for _ in range(SLOTS + 5):
+            site.ask(prompt=16, output=10, terms=Terms("a", level=Level.BATCH))
+        refused = site.ask(prompt=16, output=10, terms=Terms("a", level=Level.BATCH))
+        urgent = site.ask(prompt=16, output=10, terms=Terms("b", level=Level.INTERACTIVE))
+        assert [refused.refused, urgent.refused] == [True, False]
+
+    async def test_of_the_queue_hold_for_all_together_at_four_times_as_much(
+        self, make: Sites
+    ) -> None:
+        site = make(max_queued_tokens=100)
+        taken = [
+            not site.ask(prompt=16, output=10, terms=Terms(str(number))).refused
+            for number in range(40)
+        ]
+        assert sum(taken) <= SLOTS + 400 // 36
+
     async def test_of_the_queue_are_in_tokens(self, make: Sites) -> None:
         site = make(max_queued_tokens=110)
         for _ in range(SLOTS):
@@ -387,6 +464,16 @@ class TestErrors:
         until_all_have_ended(site, asked)
         assert asked.is_complete
 
+    async def test_that_follow_a_sequence_from_engine_to_engine_close_none(
+        self, make: Sites
+    ) -> None:
+        site = make(engines=2)
+        asked = site.ask()
+        while not asked.has_ended:
+            self.refuse(site, asked.tickets[0], bad_request=False)
+        assert isinstance(asked.failure, EngineFailed)
+        assert all(link.breaker.state == "closed" for link in site.links)
+
     async def test_of_the_engine_close_it_for_a_while(self, make: Sites) -> None:
         site = make(engines=2)
         first = site.links[0]
@@ -397,6 +484,17 @@ class TestErrors:
             until_all_have_ended(site, asked)
             assert asked.is_complete
         assert first.breaker.state != "closed"
+
+
+class TestOpen:
+    async def test_are_those_who_wait_or_are_under_way(self, make: Sites) -> None:
+        site = make()
+        asked = [site.ask(count=2) for _ in range(3)]
+        assert site.dispatcher.open == 6
+        asked[0].cancel()
+        assert site.dispatcher.open == 4
+        until_all_have_ended(site, *asked)
+        assert site.dispatcher.open == 0
 
 
 class TestClosing:

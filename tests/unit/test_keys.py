@@ -197,7 +197,7 @@ class TestWhatMakesNoSense:
         [
             (["--id=a b"], "--id: String should match pattern"),
             (["--id="], "--id: String should match pattern"),
-            (["--weight=0"], "--weight: Input should be greater than 0"),
+            (["--weight=0"], "--weight: Input should be greater than or equal to 0.001"),
             (["--weight=much"], "--weight: Input should be a valid number"),
             (["--weight=inf"], "--weight: Input should be a finite number"),
             (["--classes=urgent"], "--classes: Input should be 'interactive', 'standard' or"),

@@ -135,3 +135,18 @@ class TestStall:
         await ready(engines, 1)
         stalled.send(Step([], Load(progressing=False)))
         await two.submitted(other, 1)
+
+
+async def test_an_error_in_looking_after_engines_does_not_end_it(
+    engines: EnginePool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(engines, "_look", look)
+    await until(lambda: looks > 2, "it looks again")
+    assert "Looking after the engines failed" in caplog.text

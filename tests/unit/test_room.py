@@ -70,6 +70,10 @@ class TestPrompts:
         assert not half.fits(4_500)
 
 
+def test_a_prompt_may_have_the_whole_cache_however_many_routers_there_are() -> None:
+    assert seen(in_flight=0, others=1, routers=4).fits(9_000)
+
+
 @given(CAPACITIES, st.integers(0, 10**7), st.integers(1, 64))
 def test_an_idle_engine_takes_anything_from_anyone_who_may_have_more_than_the_reserve(
     capacity: Capacity, tokens: int, routers: int
