@@ -291,6 +291,8 @@ class AlongsideAnEngine(RuleBasedStateMachine):
     @rule(data=st.data())
     def the_engine_says_what_was_a_hit(self, data: st.DataObject) -> None:
         index = data.draw(st.integers(0, len(self.computing) - 1))
+        if index:  # said late, what was no hit then looks like evicted since; it is only forgotten
+            self.alone = False
         self.index.correct("a", *self.computing.pop(index))
 
     @rule(hashes=short)
