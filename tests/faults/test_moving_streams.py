@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.support import models, server
@@ -78,8 +79,10 @@ def wait_for_both(pair: Server) -> None:
 class Killer:
     """Kills the engine replica that works, at once: streams are short."""
 
-    def __init__(self, pair: Server) -> None:
+    def __init__(self, pair: Server, *, ask_the_core: bool = False) -> None:
+        """`ask_the_core`: SIGTERM to its engine core instead, as a host does that shuts down."""
         wait_for_both(pair)
+        self._cores = cores(pair) if ask_the_core else {}
         self._client = httpx.Client(base_url=pair.url)
         self._client.get("/ready")  # connects
 
@@ -87,7 +90,20 @@ class Killer:
         engines = self._client.get("/ready").json()["models"][models.SMALL]["engines"]
         self._client.close()
         pid = next(engine["pid"] for engine in engines if engine["in_flight"])
-        os.kill(pid, signal.SIGKILL)
+        if self._cores:
+            os.kill(self._cores[pid], signal.SIGTERM)
+        else:
+            os.kill(pid, signal.SIGKILL)
+
+
+def cores(pair: Server) -> dict[int, int]:
+    """The pid of each replica's engine core, by that of the replica."""
+    return {
+        engine["pid"]: child.pid
+        for engine in pair.engines(models.SMALL)
+        for child in psutil.Process(engine["pid"]).children(recursive=True)
+        if "EngineCore" in " ".join(child.cmdline())
+    }
 
 
 class Reading:
@@ -153,6 +169,12 @@ def test_a_killed_engine_changes_nothing_in_a_greedy_stream(pair: Server, index:
     moved = read(pair, "/v1/completions", COMPLETION, index, Killer(pair))
     assert moved.seen == undisturbed.seen
     assert len(moved.token_ids[0]) == TOKENS
+
+
+def test_an_engine_core_that_is_asked_to_stop_changes_nothing_either(pair: Server) -> None:
+    undisturbed = read(pair, "/v1/completions", COMPLETION)
+    moved = read(pair, "/v1/completions", COMPLETION, 50, Killer(pair, ask_the_core=True))
+    assert moved.seen == undisturbed.seen
 
 
 @pytest.mark.parametrize("form", [AS_JSON, AS_A_CALL], ids=["json_schema", "tool_call"])
