@@ -61,7 +61,7 @@ class Admission:
             return
         cost = sum(ticket.cost for ticket in tickets)
         # What waits behind it is not in its way: who floods fills the queue for himself first.
-        before = queue.ahead(terms, cost).cost
+        before = queue.ahead(terms).cost
         too_much = max(
             before + cost - self._max_queued_tokens,
             queue.cost + cost - _HARD_LIMIT * self._max_queued_tokens,

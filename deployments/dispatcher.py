@@ -28,7 +28,7 @@ GRACE_S = 2.0
 
 @dataclass(frozen=True)
 class Rules:
-    """What the configuration says of the queue; serve_app/config.py has the words."""
+    """What the configuration says of the queue; serve_app/router_config.py has the words."""
 
     queue: str = "fair"
     placement: str = "prefix"
@@ -53,10 +53,11 @@ class Dispatcher:
         fair = rules.queue == "fair"
         self._queue: Queue[Ticket] = FairQueue(ageing_s=rules.ageing_s) if fair else FifoQueue()
         self._placer = Placer(rules.placement, links, now, reserves=fair)
-        self._outlook = Outlook(self._queue, links, now)
+        self.outlook = Outlook(self._queue, links, now)
+        """What requests have to expect."""
         self._admission = Admission(
             self._queue,
-            self._outlook,
+            self.outlook,
             links,
             max_queued_tokens=rules.max_queued_tokens,
             max_wait_s=rules.max_wait_s,
@@ -69,11 +70,6 @@ class Dispatcher:
         self.moves = 0
         """How often a sequence has gone on with another engine."""
 
-    @property
-    def outlook(self) -> Outlook:
-        """What requests have to expect."""
-        return self._outlook
-
     def waiting(self) -> Mapping[Level, tuple[int, float]]:
         """Sequences that wait, and their cost, by level."""
         return self._queue.waiting()
@@ -85,7 +81,7 @@ class Dispatcher:
         now = self._now()
         if self._closed or self._has_no_engine():
             raise no_engine()
-        output_tokens = self._outlook.forecast.output_tokens
+        output_tokens = self.outlook.forecast.output_tokens
         tickets = [
             Ticket(
                 prompt,
@@ -120,7 +116,7 @@ class Dispatcher:
 
     def began(self, link: EngineLink, ticket: Ticket, delta: Delta) -> None:
         """The first delta of a ticket from this engine is about to be passed on."""
-        self._outlook.began(ticket, delta)
+        self.outlook.began(ticket, delta)
         if ticket.emitted:
             delta.num_cached_tokens = 0  # the first engine has told how much it had cached
         else:
@@ -136,7 +132,7 @@ class Dispatcher:
         """The last delta of a ticket is about to be passed on, unless it reports an error."""
         self._placer.left(ticket)
         if delta.finish_reason != "error":
-            self._outlook.forecast.ended(len(ticket.emitted))
+            self.outlook.forecast.ended(len(ticket.emitted))
             self._placer.remember(ticket, link)
             self._close(ticket)
         elif delta.bad_request:
@@ -151,27 +147,24 @@ class Dispatcher:
         counts = not link.report.draining
         if counts:
             link.breaker.failed(self._now())
-        self._placer.forget(link)
-        for ticket in tickets:
-            self._placer.left(ticket)
-        self._move(tickets, counts=counts)
+        self._leave(link, tickets, counts=counts)
         self._pump()
 
     def heard(self, link: EngineLink, tokens: int) -> None:
         """A message has been worked through: there may be room now."""
-        self._outlook.generated(tokens)
+        self.outlook.generated(tokens)
         if self._queue:
             self._pump()
 
     def tick(self) -> None:
         """Look after what no message tells; call it several times a second."""
-        self._outlook.tick()
+        self.outlook.tick()
         self._expiry.ring()
         links = list(self._links())
         if any(link.takes_work for link in links):
             for link in links:
                 if not link.report.progressing and link.in_flight:
-                    self._withdraw_all(link)
+                    self._leave(link, link.take_all(), counts=True)
         elif self._has_no_engine():
             for ticket in list(self._queue):
                 self._queue.remove(ticket)
@@ -198,12 +191,12 @@ class Dispatcher:
             ticket.charged = ticket.charged or ticket.cost
             link = placer.choose(ticket)
             assert link is not None  # it is allowed, so it fits
-            if link.in_flight and now + self._outlook.in_engine_s(ticket) > ticket.deadline:
+            if link.in_flight and now + self.outlook.in_engine_s(ticket) > ticket.deadline:
                 self._fail(ticket, self._admission.too_late(ticket))
             else:
                 placer.place(ticket, link)
         if not queue:
-            self._outlook.nobody_waits()
+            self.outlook.nobody_waits()
 
     def _has_no_engine(self) -> bool:
         """Whether no engine has taken work for longer than one may wait for that."""
@@ -238,12 +231,12 @@ class Dispatcher:
             ticket.place[0].withdraw(ticket)
             self._placer.left(ticket)
 
-    def _withdraw_all(self, link: EngineLink) -> None:
-        tickets = link.take_all()
+    def _leave(self, link: EngineLink, tickets: list[Ticket], *, counts: bool) -> None:
+        """Let others go on with what an engine had; nothing that it has cached counts any more."""
+        self._placer.forget(link)
         for ticket in tickets:
             self._placer.left(ticket)
-        self._placer.forget(link)
-        self._move(tickets, counts=True)
+        self._move(tickets, counts=counts)
 
     def _move(self, tickets: list[Ticket], *, counts: bool) -> None:
         """Let other engines go on with these, in their order."""

@@ -39,7 +39,7 @@ class Outlook:
     def first_token_s(self, ticket: Ticket) -> float:
         """How long a ticket that came now would wait for its first token."""
         queue = self._queue
-        ahead = queue.ahead(ticket.terms, ticket.cost) if queue else NOBODY
+        ahead = queue.ahead(ticket.terms) if queue else NOBODY
         links = self._at_work()
         rooms = [link.room for link in links]
         free = sum(room.slots - room.reserved for room in rooms if room.slots > room.reserved)
@@ -48,10 +48,10 @@ class Outlook:
             cost_ahead=ahead.cost,
             free_slots=free,
             remaining=self._running() if ahead.jobs >= free else (),
-            step_s=self._step_s(),
+            step_s=self._step_s(links),
             output=ticket.expected_output,
             prefilling=-sum(room.prefill_tokens for room in rooms),
-            on_the_way=sum(link.prefilling for link in links) / max(1, len(links)),
+            on_the_way=_on_the_way(links),
             prompts_ahead=ahead.cost * self._prompt_share.or_else(0.0),
             steps=self._steps(ticket),
         )
@@ -60,8 +60,8 @@ class Outlook:
     def in_engine_s(self, ticket: Ticket) -> float:
         """How long an engine takes to a ticket's first token."""
         links = self._at_work()
-        on_the_way = sum(link.prefilling for link in links) / max(1, len(links))
-        return self.forecast.engine_s(self._steps(ticket), self._step_s(), on_the_way)
+        step_s = self._step_s(links)
+        return self.forecast.engine_s(self._steps(ticket), step_s, _on_the_way(links))
 
     def again_s(self, ticket: Ticket, predicted_s: float, allowed_s: float) -> float:
         """When a ticket that has to have its first token within `allowed_s` would be taken."""
@@ -69,7 +69,8 @@ class Outlook:
         if self.in_engine_s(ticket) <= allowed_s:
             return too_late
         # It is not the queue that is too long but the steps: they shorten as what runs ends.
-        return max(too_late, self.forecast.half_done_s(self._running(), self._step_s()))
+        step_s = self._step_s(self._at_work())
+        return max(too_late, self.forecast.half_done_s(self._running(), step_s))
 
     def least_in_engine_s(self, ticket: Ticket) -> float:
         """The same for an engine that has nothing else to do."""
@@ -120,9 +121,9 @@ class Outlook:
         taking_in = any(link.prefilling for link in links)
         return self._always_waited and not self._computed and taking_in
 
-    def _step_s(self) -> float:
+    def _step_s(self, at_work: list[EngineLink]) -> float:
         """What an engine step takes now; 0 while no engine knows."""
-        links = self._at_work() or list(self._links())
+        links = at_work or self._links()
         return max((link.report.step_time_s for link in links), default=0.0)
 
     def _steps(self, ticket: Ticket) -> float:
@@ -140,3 +141,8 @@ class Outlook:
                 ticket.remaining for link in self._links() for ticket in link.tickets
             )
         return self._remaining
+
+
+def _on_the_way(links: list[EngineLink]) -> float:
+    """Tokens of prompts that an engine has to take in, on average."""
+    return sum(link.prefilling for link in links) / max(1, len(links))

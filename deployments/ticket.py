@@ -41,7 +41,6 @@ class Ticket:
         "cost",
         "done",
         "emitted",
-        "enqueued_at",
         "expected_output",
         "first_at",
         "hashes",
@@ -82,7 +81,7 @@ class Ticket:
         """What it has been charged so far."""
         self.cached = 0
         """How many tokens of the prompt its first engine had cached."""
-        self.arrived_at = self.enqueued_at = self.waits_since = now
+        self.arrived_at = self.waits_since = now
         self.hashes: SequenceOf[int] = ()
         """Of the prompt's blocks, for placement."""
         self.emitted: list[int] = []
@@ -105,6 +104,11 @@ class Ticket:
         """Since when no engine has had place for it."""
         self.done = False
         """Nothing more will come of it."""
+
+    @property
+    def enqueued_at(self) -> float:
+        """Since when it counts as waiting, for the queue: the moves between engines aside."""
+        return self.arrived_at
 
     @property
     def deadline(self) -> float:

@@ -21,13 +21,13 @@ from types import MappingProxyType
 from typing import Generic
 
 from deployments.scheduling.fair_share import FairShare, Line
-from deployments.scheduling.queue import Ahead, J, Tally, always, total
+from deployments.scheduling.queue import Ahead, J, Tallied, always, total
 from deployments.scheduling.terms import Level, Terms
 
 AGEING_S: Mapping[Level, float] = MappingProxyType({Level.STANDARD: 10.0, Level.BATCH: 60.0})
 
 
-class FairQueue(Generic[J]):
+class FairQueue(Tallied, Generic[J]):
     """Waiting jobs by urgency, fair between tenants, none of them for ever."""
 
     def __init__(self, *, ageing_s: Mapping[Level, float] = AGEING_S, aged_every: int = 4) -> None:
@@ -36,11 +36,11 @@ class FairQueue(Generic[J]):
             raise ValueError("the most urgent level waits for no other: it cannot age")
         if aged_every < 2:
             raise ValueError("aged_every below 2 would leave no start to those in turn")
+        super().__init__()
         self._ageing_s = dict(ageing_s)
         self._aged_every = aged_every
         self._levels: dict[Level, FairShare[J]] = {level: FairShare() for level in Level}
         self._given_back: OrderedDict[J, None] = OrderedDict()
-        self._tally = Tally()
         self._in_turn = 0
         """Starts since the last one out of turn."""
         self._now = -math.inf
@@ -87,13 +87,12 @@ class FairQueue(Generic[J]):
     def correct(self, terms: Terms, tokens: float) -> None:
         self._levels[terms.level].correct(terms, tokens)
 
-    def ahead(self, terms: Terms, cost: float) -> Ahead:
-        """Estimate what would start before a job that came now and whose own `cost` is this.
+    def ahead(self, terms: Terms) -> Ahead:
+        """Estimate what would start before a job that came now, whatever its own cost.
 
         While nothing comes, leaves or is corrected, no job of a less urgent level is aged and each
         tenant's jobs cost the same, this is exact for a tenant that has nothing waiting, and for
-        others up to one job of each other tenant. Otherwise it is near. An order that charges a
-        job only when it starts does not depend on `cost`. O(tenants).
+        others up to one job of each other tenant. Otherwise it is near. O(tenants).
         """
         before = [level.total for urgency, level in self._levels.items() if urgency < terms.level]
         before.append(self._levels[terms.level].ahead(terms))
@@ -105,16 +104,6 @@ class FairQueue(Generic[J]):
         out_of_turn = min(aged.jobs, starts.jobs / (self._aged_every - 1))
         aged_cost = out_of_turn * aged.cost / aged.jobs
         return Ahead(starts.jobs + out_of_turn, starts.cost + aged_cost)
-
-    def waiting(self) -> Mapping[Level, tuple[int, float]]:
-        return self._tally.by_level()
-
-    @property
-    def cost(self) -> float:
-        return self._tally.cost
-
-    def __len__(self) -> int:
-        return self._tally.jobs
 
     def __iter__(self) -> Iterator[J]:
         yield from self._given_back

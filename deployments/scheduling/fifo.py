@@ -1,21 +1,21 @@
 """First come, first served: what fairness is compared with. Pure."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Generic
 
-from deployments.scheduling.queue import Ahead, J, Tally, always
-from deployments.scheduling.terms import Level, Terms
+from deployments.scheduling.queue import Ahead, J, Tallied, always
+from deployments.scheduling.terms import Terms
 
 
-class FifoQueue(Generic[J]):
+class FifoQueue(Tallied, Generic[J]):
     """Jobs in the order in which they came, whoever asks and however urgent it is."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._given_back: OrderedDict[J, None] = OrderedDict()
         self._pushed: OrderedDict[J, None] = OrderedDict()
-        self._tally = Tally()
 
     def push(self, job: J) -> None:
         self._pushed[job] = None
@@ -44,19 +44,9 @@ class FifoQueue(Generic[J]):
     def correct(self, terms: Terms, tokens: float) -> None:
         """Nobody is charged anything."""
 
-    def ahead(self, terms: Terms, cost: float) -> Ahead:
+    def ahead(self, terms: Terms) -> Ahead:
         """Everything that waits."""
         return Ahead(self._tally.jobs, self._tally.cost)
-
-    def waiting(self) -> Mapping[Level, tuple[int, float]]:
-        return self._tally.by_level()
-
-    @property
-    def cost(self) -> float:
-        return self._tally.cost
-
-    def __len__(self) -> int:
-        return self._tally.jobs
 
     def __iter__(self) -> Iterator[J]:
         return chain(self._given_back, self._pushed)

@@ -3,8 +3,9 @@
 It learns from what engines report: how fast they work (cost units a second, see `ticket.work`),
 how long a placed sequence takes to its first token, and how long answers are. A prediction has
 three parts: until a slot is free, until the prompts before it are taken in, and the time in the
-engine itself. What comes of the predictions is accounted for, not fed back: those that come out too
-long are refused or dropped, so that the rest would teach that all are too short.
+engine itself. What comes of the predictions is accounted for, not fed back: who waits longer than
+predicted is dropped at its deadline and never seen, and the rest would teach that all predictions
+are too long.
 """
 
 import math

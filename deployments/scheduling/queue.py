@@ -67,7 +67,7 @@ class Queue(Protocol[J]):
     def correct(self, terms: Terms, tokens: float) -> None:
         """Charge a tenant so many more tokens than its started job's cost; less than 0: fewer."""
 
-    def ahead(self, terms: Terms, cost: float) -> Ahead:
+    def ahead(self, terms: Terms) -> Ahead:
         """Estimate what would start before a job that came now."""
 
     def waiting(self) -> Mapping[Level, tuple[int, float]]:
@@ -109,3 +109,20 @@ class Tally:
 
     def by_level(self) -> Mapping[Level, tuple[int, float]]:
         return {level: (self._jobs[level], self._cost[level]) for level in Level}
+
+
+class Tallied:
+    """What any queue can tell of its jobs by their tally, which it keeps itself."""
+
+    def __init__(self) -> None:
+        self._tally = Tally()
+
+    def waiting(self) -> Mapping[Level, tuple[int, float]]:
+        return self._tally.by_level()
+
+    @property
+    def cost(self) -> float:
+        return self._tally.cost
+
+    def __len__(self) -> int:
+        return self._tally.jobs

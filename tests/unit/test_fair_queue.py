@@ -355,45 +355,45 @@ class TestMemory:
 
 class TestAhead:
     def test_of_the_first_there_is_nothing(self, queue: FairQueue[Waiting]) -> None:
-        assert queue.ahead(job().terms, 10) == (0, 0)
+        assert queue.ahead(job().terms) == (0, 0)
 
     def test_is_all_of_the_own_tenant(self, queue: FairQueue[Waiting]) -> None:
         flood(queue, job("a", 10), 7)
-        assert queue.ahead(job("a").terms, 10) == (7, 70)
+        assert queue.ahead(job("a").terms) == (7, 70)
 
     def test_is_one_job_of_another_tenants_flood(self, queue: FairQueue[Waiting]) -> None:
         flood(queue, job("a", 10), 100)
-        assert queue.ahead(job("b").terms, 10) == (1, 10)
+        assert queue.ahead(job("b").terms) == (1, 10)
 
     def test_is_of_a_heavier_tenant_what_its_weight_gives_it(
         self, queue: FairQueue[Waiting]
     ) -> None:
         flood(queue, job("a", 10, weight=3), 100)
         flood(queue, job("b", 10), 4)
-        assert queue.ahead(job("b").terms, 10) == (4 + 12, 160)
+        assert queue.ahead(job("b").terms) == (4 + 12, 160)
 
     def test_is_everything_more_urgent_and_nothing_less_urgent(
         self, queue: FairQueue[Waiting]
     ) -> None:
         flood(queue, job("a", 10, level=INTERACTIVE), 3)
         flood(queue, job("c", 10, level=BATCH), 3)
-        assert queue.ahead(job("b").terms, 10) == (3, 30)
+        assert queue.ahead(job("b").terms) == (3, 30)
 
     def test_is_what_has_lost_its_engine(self, queue: FairQueue[Waiting]) -> None:
         queue.give_back(job("a", 25, level=BATCH))
-        assert queue.ahead(job("b", level=INTERACTIVE).terms, 10) == (1, 25)
+        assert queue.ahead(job("b", level=INTERACTIVE).terms) == (1, 25)
 
     def test_is_a_turn_in_four_of_aged_jobs(self, queue: FairQueue[Waiting]) -> None:
         flood(queue, job("a", 10), 13)
         flood(queue, job("c", 20, level=BATCH), 100)
         queue.select(60.0)
-        assert queue.ahead(job("a").terms, 10) == (12 + 4, 120 + 80)
+        assert queue.ahead(job("a").terms) == (12 + 4, 120 + 80)
 
     def test_is_no_more_of_aged_jobs_than_there_are(self, queue: FairQueue[Waiting]) -> None:
         flood(queue, job("a", 10), 100)
         flood(queue, job("c", 20, level=BATCH), 2)
         queue.select(60.0)
-        assert queue.ahead(job("a").terms, 10) == (99 + 2, 990 + 40)
+        assert queue.ahead(job("a").terms) == (99 + 2, 990 + 40)
 
 
 class TestFifo:
@@ -427,6 +427,6 @@ class TestFifo:
     def test_everything_that_waits_is_ahead(self, fifo: FifoQueue[Waiting]) -> None:
         pushed(fifo, job("a", 5), job("b", 7, level=BATCH))
         fifo.give_back(job("c", 11))
-        assert fifo.ahead(job("d", level=INTERACTIVE).terms, 10) == (3, 23)
+        assert fifo.ahead(job("d", level=INTERACTIVE).terms) == (3, 23)
         assert fifo.waiting() == {INTERACTIVE: (0, 0.0), STANDARD: (2, 16.0), BATCH: (1, 7.0)}
         assert (len(fifo), fifo.cost) == (3, 23.0)

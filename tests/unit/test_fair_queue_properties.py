@@ -133,7 +133,7 @@ class AnyQueue(RuleBasedStateMachine):
     @invariant()
     def no_more_is_ahead_than_there_is(self) -> None:
         for level in Level:
-            ahead = self.queue.ahead(self.terms("a", level), 1)
+            ahead = self.queue.ahead(self.terms("a", level))
             assert 0 <= ahead.jobs <= len(self.queue)
             assert 0 <= ahead.cost <= self.queue.cost + 1e-6
 
@@ -391,7 +391,7 @@ class TestAhead:
                 queue.select(0.0)
         new = job(tenant, *tenants[tenant], level)
         there = {one.terms.tenant for one in queue if one.terms.level is level}
-        foretold = queue.ahead(new.terms, new.cost)
+        foretold = queue.ahead(new.terms)
         queue.push(new)
         before: list[Waiting] = []
         while (one := queue.select(0.0)) is not new:
