@@ -11,8 +11,8 @@ from serve_app.http import logprobs
 from serve_app.http.answer import Answer, respond
 from serve_app.http.auth import check_model
 from serve_app.http.body import read_json_body
+from serve_app.http.chat_request import ChatRequest, parse_chat
 from serve_app.http.generation import plan
-from serve_app.http.protocol import ChatRequest, parse_chat
 from serve_app.http.service import Service
 from serve_app.http.structured import Function
 

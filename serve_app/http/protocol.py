@@ -1,4 +1,4 @@
-"""What clients may ask for: the bodies of both endpoints, and their translation into `Sampling`.
+"""What both generation endpoints may be asked for, and its translation into `Sampling`.
 
 A field is honoured, or the request is refused with an error that names it: nothing is accepted and
 then ignored. Only `user` and `metadata` change nothing, because OpenAI defines them as mere labels.
@@ -8,7 +8,6 @@ answer has to look like, and the tools, stand in `structured`.
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
@@ -16,30 +15,24 @@ from pydantic import Field, model_validator
 
 from deployments.errors import BadRequest
 from deployments.messages import Sampling, StructuredOutputs
-from serve_app.http.conversation import Message
 from serve_app.http.fields import (
-    COMPLETION_MAX_TOKENS,
     INT32_MAX,
     INT64_MAX,
     INT64_MIN,
-    MAX_MESSAGES,
     MAX_N,
-    Alternatives,
     Length,
     LogitBias,
-    Metadata,
     Penalty,
     PositiveLength,
-    Prompt,
     Quick,
     StopStrings,
     StreamOptions,
     TokenId,
 )
-from serve_app.http.parsing import INVALID_VALUE, Noops, StrictObject, never, parse
-from serve_app.http.structured import Function, ResponseFormat, ToolChoice, Tools, chosen_function
+from serve_app.http.parsing import INVALID_VALUE, Noops, StrictObject, never
+from serve_app.http.structured import ResponseFormat
 
-_UNSUPPORTED: Mapping[str, Noops] = {
+UNSUPPORTED: Mapping[str, Noops] = {
     **never(
         "allowed_token_ids cache_salt ec_transfer_params kv_transfer_params length_penalty "
         "logprob_token_ids prompt_logprobs repetition_detection request_id session_id "
@@ -164,159 +157,24 @@ class GenerationRequest(StrictObject):
     def _agrees_with_itself(self) -> Self:
         for field in ("stream_options", "stream_interval"):
             if getattr(self, field) is not None and not self.stream:
-                raise _invalid(field, "needs 'stream' to be true")
+                raise invalid(field, "needs 'stream' to be true")
         if self.requested_max_tokens is not None and self.min_tokens > self.requested_max_tokens:
             raise _min_tokens_beyond(self.requested_max_tokens)
         if self.structured_outputs is not None:
             # A form that is complete must be able to end: what came after it would have none.
             for field in ("ignore_eos", "min_tokens"):
                 if getattr(self, field):
-                    raise _invalid(field, "must be left out where the form of the answer is given")
+                    raise invalid(field, "must be left out where the form of the answer is given")
         return self
 
 
-def _invalid(field: str, predicate: str) -> BadRequest:
+def invalid(field: str, predicate: str) -> BadRequest:
     # Pydantic lets through what is no ValueError, so this needs no translation.
     return BadRequest(f"'{field}' {predicate}.", param=field, code=INVALID_VALUE)
 
 
 def _min_tokens_beyond(length: int) -> BadRequest:
-    return _invalid("min_tokens", f"must not exceed the {length} tokens to generate at most")
-
-
-class ChatRequest(GenerationRequest):
-    """A body of `POST /v1/chat/completions`."""
-
-    unsupported = MappingProxyType(
-        {
-            **_UNSUPPORTED,
-            **never(
-                "audio chat_template functions include_reasoning media_io_kwargs "
-                "mm_processor_kwargs moderation prediction prompt_cache_key prompt_cache_options "
-                "prompt_cache_retention reasoning_effort safety_identifier web_search_options"
-            ),
-            "chat_template_kwargs": ({},),
-            "documents": ([],),
-            "echo": (False,),
-            "function_call": ("none",),
-            "modalities": (["text"],),
-            "parallel_tool_calls": (True,),
-            "service_tier": ("auto", "default"),
-            "store": (False,),
-            "verbosity": ("medium",),
-        }
-    )
-
-    messages: Annotated[Quick[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
-    max_completion_tokens: PositiveLength | None = None
-    logprobs: bool = False
-    top_logprobs: Alternatives | None = None
-    tools: Tools | None = None
-    tool_choice: ToolChoice | None = None
-    metadata: Metadata | None = None
-    add_generation_prompt: bool | None = None
-    """Null lets `continue_final_message` decide; see `opens_answer`."""
-    continue_final_message: bool = False
-    add_special_tokens: bool = False
-
-    @property
-    def opens_answer(self) -> bool:
-        """Whether the template ends by opening the assistant's turn."""
-        if self.add_generation_prompt is None:
-            return not self.continue_final_message
-        return self.add_generation_prompt
-
-    @property
-    def requested_max_tokens(self) -> int | None:
-        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
-
-    @property
-    def sample_logprobs(self) -> int | None:
-        return (self.top_logprobs or 0) if self.logprobs else None
-
-    @property
-    def function(self) -> Function | None:
-        """What the answer has to call; raises BadRequest when it is none of the tools."""
-        return chosen_function(self.tools, self.tool_choice)
-
-    @property
-    def structured_outputs(self) -> StructuredOutputs | None:
-        function = self.function
-        return super().structured_outputs if function is None else function.arguments
-
-    def conversation(self) -> list[dict[str, str]]:
-        """The messages as chat templates take them."""
-        return [message.for_template() for message in self.messages]
-
-    def tools_for_template(self) -> list[dict[str, Any]] | None:
-        """The tools as chat templates take them: as the client wrote them."""
-        return None if self.tools is None else [tool.for_template() for tool in self.tools]
-
-    @model_validator(mode="after")
-    def _chat_agrees_with_itself(self) -> Self:
-        if self.max_tokens not in (None, self.requested_max_tokens):
-            raise _invalid("max_tokens", "must not differ from 'max_completion_tokens'")
-        if self.top_logprobs is not None and not self.logprobs:
-            raise _invalid("top_logprobs", "needs 'logprobs' to be true")
-        if self.continue_final_message and self.add_generation_prompt:
-            raise _invalid(
-                "continue_final_message", "must not be true beside 'add_generation_prompt'"
-            )
-        if self.function is not None and super().structured_outputs is not None:
-            raise _invalid("response_format", "must be text where 'tool_choice' names a function")
-        return self
-
-
-class CompletionRequest(GenerationRequest):
-    """A body of `POST /v1/completions`."""
-
-    fallback_max_tokens = COMPLETION_MAX_TOKENS
-    unsupported = MappingProxyType({**_UNSUPPORTED, **never("prompt_embeds suffix")})
-
-    prompt: Prompt
-    max_tokens: Length | None = None
-    logprobs: Alternatives | None = None
-    echo: bool = False
-    best_of: int | None = None
-    add_special_tokens: bool = True
-
-    @property
-    def prompts(self) -> list[str | list[int]]:
-        """What to complete: texts, or tokens that the client made itself."""
-        prompt: Any = self.prompt  # the first item tells the kind of all, which no type can say
-        single = isinstance(prompt, str) or isinstance(prompt[0], int)
-        return [prompt] if single else prompt
-
-    @property
-    def echo_only(self) -> bool:
-        """Whether to drop the token that vLLM cannot but generate."""
-        return self.max_tokens == 0
-
-    @property
-    def sample_logprobs(self) -> int | None:
-        return self.logprobs
-
-    @property
-    def prompt_logprobs(self) -> int | None:
-        return self.logprobs if self.echo else None
-
-    @model_validator(mode="after")
-    def _completion_agrees_with_itself(self) -> Self:
-        if self.max_tokens == 0 and not self.echo:
-            raise _invalid("max_tokens", "must be at least 1 unless 'echo' is true")
-        if self.best_of not in (None, self.n):
-            raise _invalid("best_of", "must equal 'n': choosing among more is not supported yet")
-        return self
-
-
-def parse_chat(body: bytes) -> ChatRequest:
-    """The body of a chat completion; raises `BadRequest`."""
-    return parse(ChatRequest, body)
-
-
-def parse_completion(body: bytes) -> CompletionRequest:
-    """The body of a completion; raises `BadRequest`."""
-    return parse(CompletionRequest, body)
+    return invalid("min_tokens", f"must not exceed the {length} tokens to generate at most")
 
 
 def with_seed_offset(sampling: Sampling, index: int) -> Sampling:

@@ -17,7 +17,7 @@ from openai.types.chat import (
 from deployments.errors import BadRequest
 from deployments.messages import Delta, StructuredOutputs
 from serve_app.http.chat import answer_to
-from serve_app.http.protocol import ChatRequest, parse_chat
+from serve_app.http.chat_request import ChatRequest, parse_chat
 from serve_app.http.structured import MAX_SCHEMA_BYTES, MAX_TOOLS
 from tests.unit.http_fixtures import CHAT, CharTokenizer, chat, events, row, say, site
 

@@ -12,13 +12,9 @@ from hypothesis import strategies as st
 
 from deployments.errors import BadRequest
 from deployments.messages import Sampling, StructuredOutputs
-from serve_app.http.protocol import (
-    ChatRequest,
-    CompletionRequest,
-    parse_chat,
-    parse_completion,
-    with_seed_offset,
-)
+from serve_app.http.chat_request import ChatRequest, parse_chat
+from serve_app.http.completion_request import CompletionRequest, parse_completion
+from serve_app.http.protocol import with_seed_offset
 from serve_app.http.structured import MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH
 
 Parse = Callable[[bytes], ChatRequest | CompletionRequest]
