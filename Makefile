@@ -7,13 +7,16 @@ ARGS ?=
 BIN := $(VENV)/bin
 export EXTRA VENV
 
-.PHONY: setup serve test lint clean bench-compare
+.PHONY: setup serve cluster-local test lint clean bench-compare
 
 setup:
 	@.ci/setup
 
 serve: setup
 	@exec $(BIN)/python -m serve_app $(ARGS)
+
+cluster-local: setup
+	@exec $(BIN)/python -m serve_app.cluster_local $(ARGS)
 
 test: lint
 	@exec $(BIN)/python -m pytest $(ARGS)

@@ -12,7 +12,7 @@ from deployments.admission import Admission, lost, no_engine
 from deployments.errors import BadRequest, SluiceError
 from deployments.expiry import Expiry
 from deployments.link import EngineLink
-from deployments.messages import Delta, Sampling
+from deployments.messages import Adapter, Delta, Pooling, Sampling
 from deployments.outlook import Outlook
 from deployments.placer import Placer
 from deployments.scheduling.fair_queue import AGEING_S, FairQueue
@@ -35,6 +35,8 @@ class Rules:
     max_queued_tokens: float = 1_000_000
     max_wait_s: float = 600.0
     max_moves: int = 5
+    may_sleep: bool = False
+    """Whether there may be no engine at all until somebody asks: who asks then waits for one."""
     ageing_s: Mapping[Level, float] = field(default_factory=lambda: AGEING_S)
 
 
@@ -67,6 +69,8 @@ class Dispatcher:
         self._closed = False
         self.open = 0
         """Sequences that wait or are under way."""
+        self.arrived = dict.fromkeys(Level, 0.0)
+        """Work that has been asked for, by level, and be it in vain."""
         self.moves = 0
         """How often a sequence has gone on with another engine."""
 
@@ -75,25 +79,37 @@ class Dispatcher:
         return self._queue.waiting()
 
     def admit(
-        self, sequences: Iterable[tuple[list[int], Sampling]], terms: Terms, stream: Stream
+        self,
+        sequences: Iterable[tuple[list[int], Sampling | Pooling]],
+        terms: Terms,
+        stream: Stream,
+        adapter: Adapter | None = None,
     ) -> list[Ticket]:
         """Take a request in; raises Overloaded, or EngineUnavailable, where that is no use."""
         now = self._now()
+        if terms.priority and not isinstance(self._queue, FairQueue):
+            raise BadRequest(
+                "'priority' must be 0: this server's queue is in the order of arrival.",
+                param="priority",
+                code="invalid_value",
+            )
         if self._closed or self._has_no_engine():
             raise no_engine()
         output_tokens = self.outlook.forecast.output_tokens
         tickets = [
             Ticket(
                 prompt,
-                sampling,
+                params,
                 stream,
                 index,
                 terms,
-                expected_output=output_tokens(sampling.max_tokens),
+                expected_output=output_tokens(params.max_tokens),
                 now=now,
+                adapter=adapter,
             )
-            for index, (prompt, sampling) in enumerate(sequences)
+            for index, (prompt, params) in enumerate(sequences)
         ]
+        self.arrived[terms.level] += sum(ticket.cost for ticket in tickets)
         self._admission.check(tickets)
         self.open += len(tickets)
         for ticket in tickets:
@@ -136,7 +152,8 @@ class Dispatcher:
             self._placer.remember(ticket, link)
             self._close(ticket)
         elif delta.bad_request:
-            self._fail(ticket, BadRequest(delta.error or "The engine refused the request."))
+            error = delta.error or "The engine refused the request."
+            self._fail(ticket, BadRequest(error, param=delta.param, code="invalid_value"))
         else:
             if not ticket.moves:  # one sequence that fails everywhere says nothing of the engines
                 link.breaker.failed(self._now())
@@ -200,7 +217,7 @@ class Dispatcher:
 
     def _has_no_engine(self) -> bool:
         """Whether no engine has taken work for longer than one may wait for that."""
-        if any(link.takes_work for link in self._links()):
+        if self._rules.may_sleep or any(link.takes_work for link in self._links()):
             self._no_engine_since = None
             return False
         if self._no_engine_since is None:

@@ -3,14 +3,18 @@
 import logging
 import os
 import secrets
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import ray
 
-from deployments import default_model, engine_args
+from deployments import default_model, engine_args, signals
 from deployments.engine_server import EngineServer
+from deployments.errors import BadRequest
+from deployments.messages import Adapter
 from deployments.progress import Progress
 from deployments.reaper import Reaper
 
@@ -36,10 +40,14 @@ class EngineReplica:
         max_cpu_threads: int | None,
         drain_timeout_s: float,
         stall_timeout_s: float,
+        adapters: Sequence[Adapter] = (),
     ) -> None:
         """`args` are vLLM's engine arguments. A CPU engine chooses its OpenMP threads up to
-        `max_cpu_threads`; when that is None, the environment has said how many."""
+        `max_cpu_threads`; when that is None, the environment has said how many. Unless all of
+        `adapters` can be loaded, it does not start."""
+        began = time.monotonic()
         self._drain_timeout_s = drain_timeout_s
+        self._adapters = adapters
         self._reaper = Reaper()
         try:
             model = default_model.locate(args["model"])
@@ -50,6 +58,7 @@ class EngineReplica:
                 threads = engine_args.useful_threads(Path(model), max_cpu_threads)
                 os.environ.update(engine_args.cpu_environment(threads))
             await self._start(args, Progress(stall_s=stall_timeout_s))
+            self._start_s = time.monotonic() - began
         except BaseException:
             self._reaper.sweep()
             raise
@@ -65,6 +74,7 @@ class EngineReplica:
         secret = secrets.token_hex(16)
         self._server = EngineServer(self._engine, secret, progress=progress)
         await self._engine.start(self._server.on_step, self._die)
+        await self._load_adapters()
         host = ray.util.get_node_ip_address()
         port = await self._server.listen(host)
         self._metadata = {
@@ -75,9 +85,24 @@ class EngineReplica:
             "facts": msgspec.to_builtins(self._engine.facts),
         }
 
+    async def _load_adapters(self) -> None:
+        engine = self._engine
+        try:
+            if engine.adapters.capacity and engine.facts.pooling is not None:
+                raise BadRequest("Adapters are for models that generate text, and this one pools.")
+            await engine.adapters.load(self._adapters)
+        except BadRequest as exc:
+            engine.shutdown()  # in order: its death would end this process before it has told why
+            raise EngineDidNotStartError(exc.message) from exc
+
     def record_replica_metadata(self) -> dict[str, Any]:
         """Where routers connect; Serve hands it to each of them while this replica is running."""
         return self._metadata
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """How full the engine is; Serve hands it to the autoscaling policy."""
+        slots = self._engine.facts.max_num_seqs
+        return signals.of_engine(self._server.load(), slots, self._start_s)
 
     async def check_health(self) -> None:
         """Raises while the engine core owes an answer for too long; Serve then replaces us."""

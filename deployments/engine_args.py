@@ -28,6 +28,11 @@ RESUMING = {
 }
 """What lets an engine go on with a sequence that another engine began. Every engine has it, and a
 user's choice of these would take it away."""
+MAX_LOGPROBS = 20
+"""How many alternatives vLLM reports at the most, if it is not told."""
+FORMS_BACKEND = "xgrammar"
+"""What holds text to forms. vLLM's own choice, "auto", is one by form, but its engine core keeps to
+the first one that came; and forms are tried out with this one before an engine gets them."""
 _CPU_NORMS = f"{CPU_NORM_PROVIDER},native"
 DEFAULT_CPU_KV_CACHE_BYTES = 1 << 30
 SMALL_MODEL_BYTES = 32 << 20
@@ -68,6 +73,16 @@ def known() -> frozenset[str]:
     return frozenset(names)
 
 
+def structured_outputs_config(args: Mapping[str, Any]) -> dict[str, Any]:
+    """vLLM's argument of that name: a user's, with our backend. Raises ValueError for another."""
+    given = args.get("structured_outputs_config") or {}
+    if not isinstance(given, dict):
+        raise ValueError("structured_outputs_config must be written as keys and values")
+    if given.get("backend", FORMS_BACKEND) != FORMS_BACKEND:
+        raise ValueError(f"structured_outputs_config.backend must be {FORMS_BACKEND}")
+    return {**given, "backend": FORMS_BACKEND}
+
+
 def world_size(args: Mapping[str, Any]) -> int:
     """How many devices one engine replica spans."""
     return int(args.get("tensor_parallel_size", 1)) * int(args.get("pipeline_parallel_size", 1))
@@ -81,7 +96,8 @@ def for_cpu(args: Mapping[str, Any]) -> dict[str, Any]:
     if not _KV_SIZE_ARGS & args.keys():
         # vLLM's default is a share of the whole NUMA node, and start-up fails if it is not free.
         chosen["kv_cache_memory_bytes"] = DEFAULT_CPU_KV_CACHE_BYTES
-    if args.get("enforce_eager"):  # the compiler fuses the composed ones, and better
+    # The compiler fuses the composed ones, and better, but vLLM does not compile beside LoRA.
+    if args.get("enforce_eager") or args.get("enable_lora"):
         chosen["ir_op_priority"] = dict.fromkeys(("rms_norm", "fused_add_rms_norm"), _CPU_NORMS)
     return chosen | dict(args)
 

@@ -208,8 +208,8 @@ class EngineServer:
             if router not in self._inboxes:
                 return None
             starting = self._engine.submit(router, sequence)
-            if sequence.sampling.structured_outputs is not None:
-                # To check a schema takes a while, and others need not wait for it.
+            if sequence.sampling.structured_outputs is not None or sequence.adapter is not None:
+                # To check a schema takes a while, or to load an adapter: others need not wait.
                 self._spawn(self._start_later(router, sequence, starting))
                 continue
             error = await self._start(sequence, starting)
@@ -230,7 +230,9 @@ class EngineServer:
         try:
             await starting
         except BadRequest as exc:
-            return Delta(sequence.id, "", [], "error", error=exc.message, bad_request=True)
+            refusal = Delta(sequence.id, "", [], "error", error=exc.message, bad_request=True)
+            refusal.param = exc.param
+            return refusal
         except Exception:
             logger.exception("the engine could not take a sequence")
             return Delta(sequence.id, "", [], "error", error="the engine could not take it")

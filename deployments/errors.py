@@ -32,6 +32,8 @@ class SluiceError(Exception):
 class BadRequest(SluiceError):
     """The client must change the request; `param` names the field."""
 
+    code = "invalid_value"
+
 
 class ContextLengthExceeded(BadRequest):
     """Prompt and requested completion do not fit into the model's context."""

@@ -5,9 +5,11 @@ type. Both ends run the same build: a changed layout changes `PROTOCOL`, and a p
 another one is refused when it connects.
 """
 
+from typing import ClassVar
+
 import msgspec
 
-PROTOCOL = 3
+PROTOCOL = 4
 
 
 class StructuredOutputs(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, frozen=True):
@@ -17,6 +19,30 @@ class StructuredOutputs(msgspec.Struct, array_like=True, omit_defaults=True, gc=
     """A JSON schema, as text."""
     json_object: bool = False
     """Any JSON object."""
+    structural_tag: str | None = None
+    """What some text must look like where it occurs, as JSON."""
+    regex: str | None = None
+    choice: tuple[str, ...] | None = None
+    """One of these texts."""
+    grammar: str | None = None
+    """In EBNF, or in Lark's syntax."""
+
+
+class Reasoning(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """What an engine must know of a model that thinks, to see where its answer begins."""
+
+    ended: bool
+    """Whether the answer begins with the first token."""
+    chat_template_kwargs: str
+    """What the prompt's template got, which decides how the model marks its thoughts, as JSON."""
+
+
+class Repetition(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """What ends a sequence that goes round in circles. Names are vLLM's."""
+
+    max_pattern_size: int
+    min_pattern_size: int
+    min_count: int
 
 
 class Sampling(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, frozen=True):
@@ -45,10 +71,45 @@ class Sampling(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, fr
     stream_interval: int = 1
     """So many tokens, at the least, make a delta; the first and the last token come at once."""
     structured_outputs: StructuredOutputs | None = None
+    reasoning: Reasoning | None = None
+    """Given where the form is that of the answer only, and a model thinks before it."""
+    thinking_token_budget: int | None = None
+    allowed_token_ids: tuple[int, ...] | None = None
+    bad_words: tuple[str, ...] = ()
+    repetition_detection: Repetition | None = None
+
+
+class Pooling(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, frozen=True):
+    """What to make of one input instead of text. Names are those of vLLM's `PoolingParams`."""
+
+    max_tokens: ClassVar[int] = 0
+
+    task: str
+    """`embed` or `classify`."""
+    dimensions: int | None = None
+    use_activation: bool | None = None
+    """Whether an embedding is normalized and a class's logit made a probability; None does."""
+    second_text_at: int | None = None
+    """Where the second text of a pair begins, for a model that is to be told."""
+
+
+NOT_SAMPLED = Sampling(max_tokens=0)
+"""The sampling of an input that is pooled."""
+
+
+class Adapter(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """LoRA weights on top of the model's own. An engine loads them when it first needs them."""
+
+    id: int
+    """Of these very weights, from 1 to 2**63 - 1: whatever is cached of them goes by it."""
+    name: str
+    path: str
+    """Their directory, or a hub id."""
 
 
 class Sequence(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, frozen=True):
-    """One sequence to generate. `id` is the router's own and unique within its connection."""
+    """One sequence to generate, or one input to pool. `id` is the router's own and unique within
+    its connection."""
 
     id: int
     prompt_token_ids: list[int]
@@ -58,6 +119,10 @@ class Sequence(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, fr
     Its deltas bring what comes after them, in tokens, in text and in log probabilities."""
     cache_salt: str | None = None
     """Sequences share cached prefixes only with those of the same salt."""
+    pooling: Pooling | None = None
+    """What to make of it where it is not sampled."""
+    adapter: Adapter | None = None
+    """None: the model as it is."""
 
 
 class Logprob(msgspec.Struct, array_like=True, gc=False, frozen=True):
@@ -67,6 +132,8 @@ class Logprob(msgspec.Struct, array_like=True, gc=False, frozen=True):
     logprob: float
     token: str
     """The token's own text, as vLLM decodes it in context."""
+    rank: int = 0
+    """The most likely one is first; 0 where nobody has told."""
 
 
 class Delta(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
@@ -91,6 +158,10 @@ class Delta(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     """Why the engine could not take or finish this sequence (`finish_reason` is `error`)."""
     bad_request: bool = False
     """True when `error` is the client's to mend."""
+    param: str | None = None
+    """The field that it is about, if it is about one."""
+    vector: bytes = b""
+    """All that comes of an input that is pooled: float32, little-endian."""
 
     def append(self, later: "Delta") -> None:
         """Take in what the same sequence produced next."""

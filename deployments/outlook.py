@@ -28,6 +28,8 @@ class Outlook:
         self._now = now
         self._tokens = self._taken_in = self._computed = 0
         """In this window: generated, in prompts, and of those not cached."""
+        self._worked = 0.0
+        """Before this window."""
         self._window_began = now()
         self._always_waited = self._always_full = False
         """Whether all along somebody has waited, and for a slot."""
@@ -91,6 +93,11 @@ class Outlook:
         """So many tokens have come."""
         self._tokens += tokens
 
+    @property
+    def worked(self) -> float:
+        """Work that the engines have done so far; a prompt counts when it has been taken in."""
+        return self._worked + work(self._taken_in, self._tokens)
+
     def nobody_waits(self) -> None:
         """The queue is empty: engines may work below their pace from now on."""
         self._always_waited = self._always_full = False
@@ -109,6 +116,7 @@ class Outlook:
             if self._always_full and full:
                 running = sum(link.in_flight for link in links)
                 self.forecast.paced(running, self._tokens, seconds)
+        self._worked = self.worked
         self._tokens = self._taken_in = self._computed = 0
         self._window_began = now
         self._always_waited = len(self._queue) > 0

@@ -103,7 +103,7 @@ class Placer:
         blocks = (len(ticket.prompt) + len(ticket.emitted)) // self._block_size
         if policy.needs_hashes and blocks > len(ticket.hashes):
             known = [*ticket.prompt, *ticket.emitted[:-1]]  # the last one was only sampled
-            hashes = block_hashes(known, self._block_size, ticket.terms.cache_salt)
+            hashes = block_hashes(known, self._block_size, ticket.salt)
             policy.placed(link.name, hashes, _blocks(link))
             policy.observed(link.name, hashes, len(hashes))
 
@@ -131,7 +131,7 @@ class Placer:
 
     def _hash(self, ticket: Ticket, link: EngineLink) -> None:
         if self._policy_for(link).needs_hashes and not ticket.hashes:
-            ticket.hashes = block_hashes(ticket.prompt, self._block_size, ticket.terms.cache_salt)
+            ticket.hashes = block_hashes(ticket.prompt, self._block_size, ticket.salt)
 
 
 def _party(ticket: Ticket) -> Party:

@@ -3,17 +3,21 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from deployments.admission import no_engine
 from deployments.directory import Replica
 from deployments.dispatcher import Dispatcher, Rules
-from deployments.errors import EngineUnavailable
+from deployments.errors import EngineUnavailable, Overloaded
 from deployments.link import LOST_AFTER_S, EngineLink
+from deployments.scheduling.terms import Level
 
 logger = logging.getLogger("ray.serve")
 
 _CHECK_S = 0.25
+_MOST_CALLERS = 1_000
+"""Requests that may wait to be read; those that have been read wait in the queue."""
 
 
 class EnginePool:
@@ -27,10 +31,15 @@ class EnginePool:
         self, router: str, rules: Rules | None = None, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._router = router
+        self._rules = rules or Rules()
         self._now = now
         self._links: dict[str, EngineLink] = {}
         self._leaving: dict[str, EngineLink] = {}
-        self.dispatcher = Dispatcher(self._links.values, rules or Rules(), now)
+        self.dispatcher = Dispatcher(self._links.values, self._rules, now)
+        self._facts: dict[str, Any] | None = None
+        self._known = asyncio.Event()
+        self._callers = 0
+        """Requests that cannot even be read before an engine has told of itself."""
         self._closed = False
         self._looked_at = now()
         self._closing: set[asyncio.Task[None]] = set()
@@ -43,15 +52,57 @@ class EnginePool:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the engines say of themselves; raises EngineUnavailable while there is none."""
+        """What the engines say of themselves, or have said before they went to sleep.
+
+        Raises EngineUnavailable while there is none.
+        """
         for link in self._links.values():
             return link.replica.facts
-        raise EngineUnavailable("No engine of this model is running yet.", retry_after_s=5)
+        if self._facts is None or not self._rules.may_sleep:
+            raise EngineUnavailable("No engine of this model is running yet.", retry_after_s=5)
+        return self._facts
+
+    async def known(self) -> None:
+        """Wait for an engine to tell its facts, if none has yet and all may be asleep."""
+        if self._known.is_set() or not self._rules.may_sleep:
+            return
+        if self._callers >= _MOST_CALLERS:
+            raise Overloaded("Too many requests wait for this model to start.", retry_after_s=5)
+        self._callers += 1
+        try:
+            async with asyncio.timeout(self._rules.max_wait_s):
+                await self._known.wait()
+        except TimeoutError:
+            raise no_engine() from None
+        finally:
+            self._callers -= 1
+
+    @property
+    def asleep(self) -> bool:
+        """True while there is no engine, and one will come for whoever asks."""
+        return self._rules.may_sleep and not self._links
 
     @property
     def ready(self) -> bool:
-        """True while at least one engine beats."""
-        return any(link.beats for link in self._links.values())
+        """True while at least one engine beats, or all are asleep."""
+        return self.asleep or any(link.beats for link in self._links.values())
+
+    @property
+    def queued(self) -> dict[Level, float]:
+        """The cost of what waits, by level; of what cannot be told yet, 1 for each request."""
+        queued = {level: cost for level, (_, cost) in self.dispatcher.waiting().items()}
+        queued[Level.STANDARD] += self._callers
+        return queued
+
+    @property
+    def arrived(self) -> Mapping[Level, float]:
+        """Work that has been asked for since this router began."""
+        return self.dispatcher.arrived
+
+    @property
+    def worked(self) -> float:
+        """Work that the engines have done for this router."""
+        return self.dispatcher.outlook.worked
 
     def update(self, replicas: list[Replica]) -> None:
         """Take over the list of running replicas."""
@@ -65,6 +116,9 @@ class EnginePool:
             self._links[name] = link or EngineLink(
                 running[name], self._router, self.dispatcher, self._now
             )
+        for replica in replicas:
+            self._facts = replica.facts
+            self._known.set()
         self._close_idle()
 
     async def close(self) -> None:

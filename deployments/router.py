@@ -6,15 +6,17 @@ One lives in each router replica, on its event loop. It knows no HTTP.
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deployments import directory
+from deployments.adapters import Adapters, Served
 from deployments.directory import Replica
 from deployments.dispatcher import Rules
 from deployments.errors import BadRequest, ModelNotFound, Overloaded
-from deployments.messages import Sampling
+from deployments.messages import Adapter, Pooling, Sampling
 from deployments.pool import EnginePool
 from deployments.scheduling.terms import Terms
 from deployments.stream import Stream
@@ -35,40 +37,72 @@ class Router:
         *,
         max_sequences: int,
         rules: Rules | None = None,
+        sleepers: Collection[str] = (),
+        adapters: Adapters | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`sleepers`: the models that may have no engine until somebody asks."""
         self._max_sequences = max_sequences
+        self.adapters = adapters or Adapters()
         identity = uuid.uuid4().hex
-        self.pools = {name: EnginePool(identity, rules, now) for name in engines}
+        rules = rules or Rules()
+        self.pools = {
+            name: EnginePool(identity, replace(rules, may_sleep=name in sleepers), now)
+            for name in engines
+        }
         loop = asyncio.get_running_loop()
         self._stop_watching = [
             directory.watch(handle, _updater(loop, self.pools[name]))
             for name, handle in engines.items()
         ]
 
+    @property
+    def names(self) -> list[str]:
+        """What clients may ask for: every model, and every adapter that this router knows."""
+        return [*self.pools, *self.adapters.names]
+
+    async def find(self, model: str) -> Served:
+        """What `model` stands for, also if it was loaded this moment. Raises ModelNotFound."""
+        if model not in self.pools and self.adapters.get(model) is None:
+            await self.adapters.refresh()
+        return self.served(model)
+
+    async def reach(self, model: str) -> Served:
+        """The same, once it is known what its engines can do: of a model that sleeps, and was never
+        heard, it takes as long as a start. Raises EngineUnavailable or Overloaded, too."""
+        served = await self.find(model)
+        await self.pools[served.base].known()
+        return served
+
+    def served(self, model: str) -> Served:
+        """What `model` stands for, as far as this router knows. Raises ModelNotFound."""
+        served = Served(model) if model in self.pools else self.adapters.get(model)
+        if served is None:
+            raise ModelNotFound(f"The model '{model}' does not exist.", param="model")
+        return served
+
     def pool(self, model: str) -> EnginePool:
         """The engines of `model`; raises ModelNotFound."""
-        try:
-            return self.pools[model]
-        except KeyError:
-            raise ModelNotFound(f"The model '{model}' does not exist.", param="model") from None
+        return self.pools[self.served(model).base]
 
     @contextmanager
     def generate(
         self,
         model: str,
-        sequences: list[tuple[Prompt, Sampling]],
+        sequences: Sequence[tuple[Prompt, Sampling | Pooling]],
         terms: Terms = _ON_NO_TERMS,
         *,
         buffer_limit: int,
+        adapter: Adapter | None = None,
     ) -> Iterator[Stream]:
         """Take in `sequences` and give the stream of their deltas, by index.
 
         On leaving, however, whatever is still waiting or under way is freed. `buffer_limit` is in
-        characters of text not yet read. Raises ModelNotFound, BadRequest, Overloaded or
-        EngineUnavailable.
+        characters of text not yet read. `adapter` is one that no name stands for yet. Raises
+        ModelNotFound, BadRequest, Overloaded or EngineUnavailable.
         """
-        dispatcher = self.pool(model).dispatcher
+        served = self.served(model)
+        dispatcher = self.pools[served.base].dispatcher
         count = len(sequences)
         if count > self._max_sequences:
             raise BadRequest(
@@ -80,7 +114,7 @@ class Router:
                 f"This server has its {self._max_sequences} sequences under way. Try again later."
             )
         stream = Stream(count, buffer_limit)
-        tickets = dispatcher.admit(sequences, terms, stream)
+        tickets = dispatcher.admit(sequences, terms, stream, adapter or served.adapter)
         try:
             yield stream
         finally:
@@ -94,7 +128,7 @@ class Router:
         """Disconnect from every engine."""
         while self._stop_watching:
             self._stop_watching.pop()()
-        await asyncio.gather(*(pool.close() for pool in self.pools.values()))
+        await asyncio.gather(self.adapters.close(), *(pool.close() for pool in self.pools.values()))
 
 
 def _updater(loop: asyncio.AbstractEventLoop, pool: EnginePool) -> directory.Listener:

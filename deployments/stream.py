@@ -72,6 +72,12 @@ class Stream:
             self._error = error
             self._wake()
 
+    async def ready(self) -> None:
+        """Wait until a read would not have to, which it does by itself, for less."""
+        if not self._pending and self._error is None and self.unfinished:
+            self._waiter = self._create_future()
+            await self._waiter
+
     async def read(self) -> Sequence[Indexed]:
         """Everything new, at least one delta; empty when all sequences have ended.
 

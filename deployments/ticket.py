@@ -4,9 +4,7 @@ import math
 from collections.abc import Sequence as SequenceOf
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
-from deployments.messages import Sampling, Sequence
+from deployments.messages import NOT_SAMPLED, Adapter, Pooling, Sampling, Sequence
 from deployments.scheduling.terms import Terms
 from deployments.stream import Stream
 
@@ -34,6 +32,7 @@ class Ticket:
     """What the router knows of a sequence. All times are monotonic seconds."""
 
     __slots__ = (
+        "adapter",
         "arrived_at",
         "began_with",
         "cached",
@@ -49,6 +48,7 @@ class Ticket:
         "owed",
         "place",
         "placed_at",
+        "pooling",
         "prompt",
         "sampling",
         "stream",
@@ -61,16 +61,19 @@ class Ticket:
     def __init__(
         self,
         prompt: list[int],
-        sampling: Sampling,
+        params: Sampling | Pooling,
         stream: Stream,
         index: int,
         terms: Terms,
         *,
         expected_output: float,
         now: float,
+        adapter: Adapter | None = None,
     ) -> None:
         self.prompt = prompt
-        self.sampling = sampling
+        self.adapter = adapter
+        self.sampling = NOT_SAMPLED if isinstance(params, Pooling) else params
+        self.pooling = params if isinstance(params, Pooling) else None
         self.stream = stream
         self.index = index
         self.terms = terms
@@ -118,6 +121,12 @@ class Ticket:
         return self.arrived_at + self.terms.deadline_s - transit_s(self.terms.deadline_s)
 
     @property
+    def salt(self) -> str | None:
+        """What keeps its cached prefixes apart: its tenant's salt, and the weights that it uses."""
+        salt = self.terms.cache_salt
+        return salt if self.adapter is None else f"{self.adapter.id} {salt or ''}"
+
+    @property
     def context(self) -> int:
         """How many tokens an engine has to take in before it can generate."""
         return len(self.prompt) + len(self.emitted)
@@ -129,7 +138,12 @@ class Ticket:
 
     def sequence(self, identity: int) -> Sequence:
         """What an engine gets: all of it, or what is left to do."""
-        sampling = self.sampling
-        if self.emitted and sampling.prompt_logprobs is not None:  # they have come
-            sampling = replace(sampling, prompt_logprobs=None)
-        return Sequence(identity, self.prompt, sampling, list(self.emitted), self.terms.cache_salt)
+        return Sequence(
+            identity,
+            self.prompt,
+            self.sampling,
+            list(self.emitted),
+            self.terms.cache_salt,
+            self.pooling,
+            self.adapter,
+        )

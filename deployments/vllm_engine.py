@@ -13,10 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
+from vllm.config import ReasoningConfig, StructuredOutputsConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.exceptions import VLLMClientError
+from vllm.exceptions import VLLMClientError, VLLMValidationError
 from vllm.inputs.engine import tokens_input
-from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
+from vllm.lora.request import LoRARequest
+from vllm.pooling_params import PoolingParams
+from vllm.sampling_params import (
+    RepetitionDetectionParams,
+    RequestOutputKind,
+    SamplingParams,
+    StructuredOutputsParams,
+)
 from vllm.tokenizers import TokenizerLike
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, EngineCoreRequest
@@ -27,6 +35,9 @@ from vllm.v1.metrics.loggers import StatLoggerBase
 from deployments import engine_args as choices
 from deployments.errors import BadRequest
 from deployments.messages import Delta, Load, Sequence, StructuredOutputs
+from deployments.vllm_adapters import LoadedAdapters
+from deployments.vllm_facts import engine_facts
+from deployments.vllm_pooling import Pooled, pooling_params
 from deployments.vllm_resume import EMITTED
 from deployments.vllm_sequence import Running, end_of
 
@@ -76,19 +87,6 @@ class _StepLLM(AsyncLLM):  # type: ignore[misc]
             self.on_death(exc)
 
 
-class EngineFacts(msgspec.Struct, frozen=True):
-    """What a router must know of an engine before it sends to it."""
-
-    max_model_len: int
-    block_size: int
-    max_num_seqs: int
-    max_num_batched_tokens: int
-    """How many tokens one step computes at the most."""
-    kv_cache_tokens: int
-    default_sampling: dict[str, Any]
-    """Sampling defaults of the model itself, from its generation_config.json."""
-
-
 class VllmEngine:
     """One vLLM engine: sequences in, one callback per step out.
 
@@ -97,7 +95,15 @@ class VllmEngine:
     """
 
     def __init__(self, engine_args: Mapping[str, Any]) -> None:
-        args = {**engine_args, **choices.RESUMING}
+        args = {
+            **engine_args,
+            **choices.RESUMING,
+            "structured_outputs_config": StructuredOutputsConfig(
+                **choices.structured_outputs_config(engine_args)
+            ),
+        }
+        if isinstance(args.get("reasoning_config"), dict):  # vLLM sets an attribute of it
+            args["reasoning_config"] = ReasoningConfig(**args["reasoning_config"])
         config = AsyncEngineArgs(**args).create_engine_config(_USAGE)
         self._llm = _StepLLM(
             vllm_config=config,
@@ -108,10 +114,12 @@ class VllmEngine:
         )
         self._tokenizer: TokenizerLike = self._llm.get_tokenizer()
         self._takes_over = config.diffusion_config is None
+        self._config = config
+        self.adapters = LoadedAdapters.of(self._llm, config)
         self._schemas = ThreadPoolExecutor(_SCHEMA_THREADS, "schemas")
         self._names: dict[tuple[Hashable, int], str] = {}
         """Every sequence, from its submission on."""
-        self._sequences: dict[str, Running] = {}
+        self._sequences: dict[str, Running | Pooled] = {}
         """Those that the engine core has, by those names."""
         self._submitted = 0
         self._running = self._waiting = 0
@@ -121,15 +129,7 @@ class VllmEngine:
         self._last_step_at = 0.0
         self.last_progress = time.monotonic()
         """When the engine core last answered anything (monotonic seconds)."""
-        cache = config.cache_config
-        self.facts = EngineFacts(
-            max_model_len=config.model_config.max_model_len,
-            block_size=cache.block_size,
-            max_num_seqs=config.scheduler_config.max_num_seqs,
-            max_num_batched_tokens=config.scheduler_config.max_num_batched_tokens,
-            kv_cache_tokens=(cache.num_gpu_blocks or 0) * cache.block_size,
-            default_sampling=config.model_config.get_diff_sampling_param(),
-        )
+        self.facts = engine_facts(config)
 
     async def start(
         self, on_step: Callable[[Batches], None], on_death: Callable[[Exception], None]
@@ -140,6 +140,7 @@ class VllmEngine:
         self._llm.on_death = on_death
         self._llm.start()
         self._tasks = await self._llm.get_supported_tasks()
+        self.facts = engine_facts(self._config, self._tasks)
 
     @property
     def unfinished(self) -> int:
@@ -166,35 +167,57 @@ class VllmEngine:
             request = await self._request(request_id, sequence)
             if self._names.get((owner, sequence.id)) == request_id:  # not aborted meanwhile
                 await self._begin(owner, sequence, request)
+            else:
+                self.adapters.release(request_id)
         except BaseException:
             self._forget(owner, sequence.id, request_id)
             raise
 
     async def _request(self, request_id: str, sequence: Sequence) -> EngineCoreRequest:
+        lora = None
+        if sequence.adapter is not None:
+            lora = await self.adapters.hold(request_id, sequence.adapter)
         if sequence.sampling.structured_outputs is None:
-            return self._checked_request(request_id, sequence)
+            return self._checked_request(request_id, sequence, lora)
         # vLLM builds a grammar to see whether it could: up to seconds.
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
-            self._schemas, self._checked_request, request_id, sequence
+            self._schemas, self._checked_request, request_id, sequence, lora
         )
 
-    def _checked_request(self, request_id: str, sequence: Sequence) -> EngineCoreRequest:
+    def _checked_request(
+        self, request_id: str, sequence: Sequence, lora: LoRARequest | None
+    ) -> EngineCoreRequest:
         processor = self._llm.input_processor
+        pooling = sequence.pooling
         try:
+            # Only what clients tokenized can be wrong. vLLM's own check would not name the field.
+            field = "prompt" if pooling is None else "input"
+            processor.renderer.validate_token_ids(sequence.prompt_token_ids, parameter=field)
             processor.renderer.validate_token_ids(sequence.emitted_token_ids)
             request = processor.process_inputs(
                 request_id,
                 tokens_input(sequence.prompt_token_ids, cache_salt=sequence.cache_salt),
-                _sampling_params(sequence),
+                _sampling_params(sequence) if pooling is None else pooling_params(pooling),
                 supported_tasks=self._tasks,
+                lora_request=lora,
             )
+        except VLLMValidationError as exc:
+            # Without the value, which may be long, and which the client knows.
+            raise BadRequest(str(exc.args[0]), param=exc.parameter) from exc
         except (VLLMClientError, ValueError, TypeError) as exc:
             raise BadRequest(str(exc)) from exc
         request.external_req_id = request_id
+        if (reasoning := sequence.sampling.reasoning) is not None:
+            request.reasoning_ended = reasoning.ended
+            kwargs = msgspec.json.decode(reasoning.chat_template_kwargs)
+            request.reasoning_parser_kwargs = {"chat_template_kwargs": kwargs}
         return request
 
     async def _begin(self, owner: Hashable, sequence: Sequence, request: EngineCoreRequest) -> None:
+        if sequence.pooling is not None:
+            pooled = Pooled(owner, sequence.id, request.request_id)
+            return await self._add(request, pooled)
         interval = max(self._stream_interval, sequence.sampling.stream_interval)
         running = Running(owner, sequence.id, request, self._tokenizer, interval)
         if emitted := sequence.emitted_token_ids:
@@ -204,12 +227,15 @@ class VllmEngine:
             if last is not None:
                 self._forget(owner, sequence.id, request.request_id)
                 return self._on_step({owner: [last]})
+        return await self._add(request, running)
+
+    async def _add(self, request: EngineCoreRequest, running: Running | Pooled) -> None:
         self._sequences[request.request_id] = running
         await self._llm.engine_core.add_request_async(request)
-        return None
 
     def _forget(self, owner: Hashable, sequence_id: int, request_id: str) -> None:
         self._sequences.pop(request_id, None)
+        self.adapters.release(request_id)
         if self._names.get((owner, sequence_id)) == request_id:
             del self._names[owner, sequence_id]
 
@@ -218,15 +244,23 @@ class VllmEngine:
         names = [name for i in ids if (name := self._names.pop((owner, i), None)) is not None]
         begun = [name for name in names if self._sequences.pop(name, None) is not None]
         await self._llm.engine_core.abort_requests_async(begun)
+        for name in names:
+            self.adapters.release(name)
 
     async def abort_all(self, owner: Hashable) -> None:
         """Free everything that `owner` submitted."""
         await self.abort(owner, [i for who, i in self._names if who == owner])
 
     async def canary(self) -> None:
-        """Generate one token through the whole engine; returns when it came."""
-        params = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False)
-        async for _ in self._llm.generate(tokens_input([0]), params, f"canary-{time.monotonic()}"):
+        """Generate or pool one token through the whole engine; returns when it came."""
+        name, prompt = f"canary-{time.monotonic()}", tokens_input([0])
+        if self.facts.pooling is not None:
+            task = self.facts.pooling.task
+            outputs = self._llm.encode(prompt, PoolingParams(task=task), name)
+        else:
+            params = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False)
+            outputs = self._llm.generate(prompt, params, name)
+        async for _ in outputs:
             pass
 
     def shutdown(self) -> None:
@@ -256,6 +290,7 @@ class VllmEngine:
             if delta.finish_reason is not None:
                 del sequences[sequence.request_id]
                 del self._names[sequence.owner, sequence.id]
+                self.adapters.release(sequence.request_id)
                 if not output.finished:
                     stopped.append(sequence.request_id)
         if foreign:  # the canary's, or of a sequence just aborted
@@ -282,9 +317,14 @@ class VllmEngine:
 def _sampling_params(sequence: Sequence) -> SamplingParams:
     sampling = sequence.sampling
     fields = msgspec.structs.asdict(sampling)  # they have vLLM's names
-    fields["stop"], fields["stop_token_ids"] = list(sampling.stop), list(sampling.stop_token_ids)
+    del fields["reasoning"]  # of the request, not of its parameters
+    for name in ("allowed_token_ids", "bad_words", "stop", "stop_token_ids"):
+        fields[name] = None if fields[name] is None else list(fields[name])
     if sampling.structured_outputs is not None:
         fields["structured_outputs"] = _structured_outputs(sampling.structured_outputs)
+    if sampling.repetition_detection is not None:
+        rule = msgspec.structs.asdict(sampling.repetition_detection)
+        fields["repetition_detection"] = RepetitionDetectionParams(**rule)
     if sequence.emitted_token_ids:
         fields["extra_args"] = {EMITTED: sequence.emitted_token_ids}
         fields["prompt_logprobs"] = None  # they went out before the first token
@@ -294,4 +334,11 @@ def _sampling_params(sequence: Sequence) -> SamplingParams:
 
 def _structured_outputs(wanted: StructuredOutputs) -> StructuredOutputsParams:
     # What is not None counts as given.
-    return StructuredOutputsParams(json=wanted.json, json_object=wanted.json_object or None)
+    return StructuredOutputsParams(
+        json=wanted.json,
+        json_object=wanted.json_object or None,
+        structural_tag=wanted.structural_tag,
+        regex=wanted.regex,
+        choice=wanted.choice and list(wanted.choice),
+        grammar=wanted.grammar,
+    )

@@ -157,6 +157,6 @@ def _add_logprobs(processor: LogprobsProcessor, delta: Delta, output: EngineCore
 def _candidates(row: Mapping[int, Any]) -> list[Logprob]:
     """One position's candidates. vLLM puts the chosen token first, then the others by rank."""
     return [
-        Logprob(token_id, entry.logprob, entry.decoded_token or "")
+        Logprob(token_id, entry.logprob, entry.decoded_token or "", entry.rank or 0)
         for token_id, entry in row.items()
     ]

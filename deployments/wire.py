@@ -1,4 +1,4 @@
-"""Frames over TCP between a router and an engine replica.
+"""Frames over TCP between a router and an engine replica, or over a socket of another kind.
 
 A frame is a four-byte little-endian length and one msgpack message. Why not Ray's own streaming
 calls: docs/architecture.md has the measurement. Ray still decides who runs where, tells each
@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol, Generic[T]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         sock = transport.get_extra_info("socket")
-        if sock is not None:
+        if sock is not None and sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_USER_TIMEOUT"):  # a host that vanished says no goodbye
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED_AFTER_MS)

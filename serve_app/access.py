@@ -31,6 +31,8 @@ class Client:
     """What it may choose from; the first is what it gets when it does not choose."""
     models: frozenset[str] | None
     """By name; None: all of them."""
+    admin: bool = False
+    """Whether it may change what the server serves."""
 
     def may_use(self, model: str) -> bool:
         """Whether `model` exists for this client."""
@@ -45,8 +47,10 @@ class Client:
         return self.tenant if self.key_id else None
 
 
-ANONYMOUS = Client("", "anonymous", 1.0, (Level.STANDARD, Level.INTERACTIVE, Level.BATCH), None)
-"""Everybody, where the server has no keys."""
+ANONYMOUS = Client(
+    "", "anonymous", 1.0, (Level.STANDARD, Level.INTERACTIVE, Level.BATCH), None, admin=True
+)
+"""Everybody, where the server has no keys: who asks from its own machine."""
 
 
 class Keys(Protocol):

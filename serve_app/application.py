@@ -10,6 +10,7 @@ from ray.serve.config import RequestRouterConfig
 
 from deployments import directory, engine_args
 from deployments.engine import EngineReplica
+from serve_app import adapter_config, scaling
 from serve_app.config import ModelConfig, Settings
 from serve_app.http.ingress import Ingress
 from serve_app.router_config import RouterConfig
@@ -19,16 +20,17 @@ _MANY = 1_000_000
 """Admission is the router's own: Serve's count of calls must never be the limit."""
 
 
-def application(settings: Settings) -> Application:
-    """The application that serves `settings`."""
+def application(settings: Settings, *, fresh: bool = False) -> Application:
+    """The application that serves `settings`; `fresh` where it cannot be there already."""
     on_cpu = engine_args.is_cpu_build()
-    engines = sum(model.num_replicas for model in settings.models)
+    engines = sum(model.most_replicas for model in settings.models)
     handles = {
-        model.name: _engine(model, number, on_cpu, engines)
+        model.name: _engine(model, number, on_cpu, engines, settings, fresh=fresh)
         for number, model in enumerate(settings.models)
     }
     sources = {model.name: (source(model), model.revision) for model in settings.models}
-    return serve.deployment(Ingress, **_router_options(settings.router)).bind(
+    options = _router_options(settings.router) | scaling.of_routers(settings)
+    return serve.deployment(Ingress, **options).bind(
         settings.model_dump(mode="json"), sources, handles
     )
 
@@ -42,23 +44,37 @@ def source(model: ModelConfig) -> str:
 def _router_options(router: RouterConfig) -> dict[str, Any]:
     return {
         "name": INGRESS,
-        "num_replicas": router.num_replicas,
         "max_ongoing_requests": _MANY,
-        "ray_actor_options": {"num_cpus": router.num_cpus},
+        "ray_actor_options": {"num_cpus": router.num_cpus, "resources": router.resources},
         "health_check_period_s": 5,
         "graceful_shutdown_wait_loop_s": 0.5,
     }
 
 
-def _engine(model: ModelConfig, number: int, on_cpu: bool, engines: int) -> Application:
+def _engine(
+    model: ModelConfig,
+    number: int,
+    on_cpu: bool,
+    engines: int,
+    settings: Settings,
+    *,
+    fresh: bool = False,
+) -> Application:
     args: dict[str, Any] = {"model": source(model), **model.engine_args}
+    if settings.limits.top_logprobs > engine_args.MAX_LOGPROBS:
+        args.setdefault("max_logprobs", settings.limits.top_logprobs)
     if model.revision is not None:
         args["revision"] = model.revision
+    if model.reasoning_parser is not None:  # for forms of answers: they begin behind the thoughts
+        args["reasoning_parser"] = model.reasoning_parser
+    if model.takes_adapters:
+        args = adapter_config.engine_args(model.adapters, args)
     if on_cpu:
         args = engine_args.for_cpu(args)
     elif engine_args.world_size(args) > 1:
         args.setdefault("distributed_executor_backend", "ray")
     options = engine_options(model, on_cpu, engines)
+    options |= scaling.of_engines(model, settings, fresh=fresh)
     return serve.deployment(
         EngineReplica, name=f"engine-{number}-{slug(model.name)}", **options
     ).bind(
@@ -67,6 +83,7 @@ def _engine(model: ModelConfig, number: int, on_cpu: bool, engines: int) -> Appl
         max_cpu_threads=_threads_to_choose_from(model, on_cpu, engines),
         drain_timeout_s=model.drain_timeout_s,
         stall_timeout_s=model.stall_timeout_s,
+        adapters=[configured.adapter for configured in model.adapters],
     )
 
 
@@ -89,7 +106,7 @@ def engine_options(model: ModelConfig, on_cpu: bool, engines: int) -> dict[str, 
     replica into the first, and vLLM's Ray executor puts a worker into every one.
     """
     world_size = engine_args.world_size(model.engine_args)
-    actor: dict[str, Any] = {"num_cpus": model.num_cpus}
+    actor: dict[str, Any] = {"num_cpus": model.num_cpus, "resources": model.resources}
     environment = {
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "WARNING"),
@@ -105,12 +122,11 @@ def engine_options(model: ModelConfig, on_cpu: bool, engines: int) -> dict[str, 
         actor["num_gpus"] = 1 if model.num_gpus is None else model.num_gpus
     else:
         per_bundle = 1 if model.num_gpus is None else model.num_gpus / world_size
-        bundle = {"CPU": max(1, model.num_cpus), "GPU": per_bundle}
+        bundle = {"CPU": max(1, model.num_cpus), "GPU": per_bundle, **model.resources}
         options["placement_group_bundles"] = [bundle] * world_size
         options["placement_group_strategy"] = "PACK"
     actor["runtime_env"] = {"env_vars": environment}
     return options | {
-        "num_replicas": model.num_replicas,
         "max_ongoing_requests": _MANY,
         "ray_actor_options": actor,
         "request_router_config": RequestRouterConfig(request_router_class=directory.ROUTER_CLASS),

@@ -73,6 +73,8 @@ class KeyConfig(Section):
     """What a request may choose by x-sluice-class; the first where it does not choose."""
     models: Annotated[_Names, Field(min_length=1)] | None = None
     """The names of those it may use; null: all of them."""
+    admin: bool = False
+    """Whether it may load and unload adapters, of any model and of any name."""
     expires: Annotated[datetime, BeforeValidator(_as_time)] | None = None
     """From when on it is refused; a date means its first moment, UTC."""
 
@@ -142,5 +144,5 @@ def keyring(auth: AuthConfig) -> Keyring | None:
 def _key(key: KeyConfig) -> Key:
     classes = tuple(Level[name.upper()] for name in key.classes)
     models = None if key.models is None else frozenset(key.models)
-    client = Client(key.id, key.tenant, key.weight, classes, models)
+    client = Client(key.id, key.tenant, key.weight, classes, models, key.admin)
     return Key(client, bytes.fromhex(key.hash), key.expires)

@@ -10,6 +10,8 @@ Every key is known here and honoured somewhere; an unknown key stops start-up wi
     router: {num_replicas: 1, max_wait_s: 60}        # see router_config.py
     http: {host: 127.0.0.1, port: 8000}
     auth: {keys: []}              # see auth_config.py
+    limits: {n: 8}                # see limits.py
+    autoscaling: {gpu_budget: 8}  # see scaling_config.py
 
 In the environment: SLUICE_CONFIG=my.yaml, SLUICE_HTTP__PORT=9000. On the command line:
 --config my.yaml --http.port 9000.
@@ -43,9 +45,13 @@ from pydantic_settings import (
 
 from deployments import default_model, engine_args
 from deployments.reaper import MARK_PREFIX
-from serve_app import environment
+from serve_app import adapter_config, environment
+from serve_app.adapter_config import AdapterConfig, ModelName
 from serve_app.auth_config import AuthConfig
+from serve_app.chat_config import ChatConfig
+from serve_app.limits import Limits
 from serve_app.router_config import RouterConfig
+from serve_app.scaling_config import ScalingConfig, SharingConfig
 from serve_app.section import Section
 
 FILE_VARIABLE = "SLUICE_CONFIG"
@@ -58,10 +64,10 @@ class ConfigError(Exception):
         super().__init__(" ".join(message.split()))  # what it quotes may have more lines
 
 
-class ModelConfig(Section):
+class ModelConfig(ChatConfig):
     """One served model: its engine replicas and what they run."""
 
-    name: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\s]+$")]
+    name: ModelName
     source: Annotated[str, Field(min_length=1)]
     """A directory, a hub id, or `embedded:` and the name of a model that Sluice makes itself."""
     revision: str | None = None
@@ -69,10 +75,15 @@ class ModelConfig(Section):
     engine_args: dict[str, Any] = Field(default_factory=dict)
     """vLLM's engine arguments, by their own names."""
     num_replicas: PositiveInt = 1
+    autoscaling: ScalingConfig | None = None
+    """How many there are by the load, instead of `num_replicas`; see scaling_config.py."""
     num_cpus: NonNegativeFloat = 1
     """Logical CPUs that Ray reserves for each replica."""
     num_gpus: NonNegativeFloat | None = None
     """GPUs for each replica; default: tensor_parallel_size x pipeline_parallel_size, 0 on CPU."""
+    resources: dict[str, PositiveFloat] = Field(default_factory=dict)
+    """What else Ray reserves for each of its devices, by Ray's names: `accelerator_type:L4: 0.001`
+    keeps a model to nodes with that kind of GPU."""
     cpu_threads: PositiveInt | None = None
     """OpenMP threads of a CPU engine; default: this machine's cores shared by its engines, but one
     for a model of a few megabytes."""
@@ -81,6 +92,38 @@ class ModelConfig(Section):
     stall_timeout_s: PositiveFloat = 8
     """How late an engine's answer may be before its replica is unready and Serve replaces it; one
     engine step, such as a long prefill on a CPU, must fit."""
+    adapters: list[AdapterConfig] = Field(default_factory=list)
+    """LoRA weights on top of this model's, each served as a model of its own name."""
+    adapter_dirs: list[str] = Field(default_factory=list)
+    """Below these, and nowhere else, /v1/load_lora_adapter may load adapters for this model from;
+    default: it may not."""
+
+    @property
+    def names(self) -> list[str]:
+        """What clients may ask for: the model as it is, and its adapters."""
+        return [self.name, *(adapter.name for adapter in self.adapters)]
+
+    @property
+    def most_replicas(self) -> int:
+        """How many there may be."""
+        return self.num_replicas if self.autoscaling is None else self.autoscaling.max_replicas
+
+    @property
+    def may_sleep(self) -> bool:
+        """Whether there may be none."""
+        return self.autoscaling is not None and self.autoscaling.min_replicas == 0
+
+    @property
+    def gpus(self) -> float:
+        """How many each replica reserves."""
+        if self.num_gpus is not None:
+            return self.num_gpus
+        return 0 if engine_args.is_cpu_build() else engine_args.world_size(self.engine_args)
+
+    @property
+    def takes_adapters(self) -> bool:
+        """Whether it has some, or may get some."""
+        return bool(self.adapters or self.adapter_dirs)
 
     @field_validator("source")
     @classmethod
@@ -103,11 +146,34 @@ class ModelConfig(Section):
                 raise ValueError(f"{name} is Sluice's own: streams move between engines by it")
             if known and name not in known:
                 raise ValueError(f"vLLM has no engine argument {name}")
+        engine_args.structured_outputs_config(args)
         for name in _PARALLEL_SIZES:
             size = args.get(name, 1)
             if type(size) is not int or size < 1:
                 raise ValueError(f"{name} must be a whole number from 1 up, not {size!r}")
         return args
+
+    @field_validator("autoscaling")
+    @classmethod
+    def _number_is_given_once(
+        cls, scaling: ScalingConfig | None, info: ValidationInfo
+    ) -> ScalingConfig | None:
+        if scaling is not None and info.data.get("num_replicas", 1) != 1:
+            raise ValueError("num_replicas is for a model that does not scale; leave one of them")
+        return scaling
+
+    @field_validator("adapter_dirs")
+    @classmethod
+    def _adapter_dirs_are_there(cls, directories: list[str]) -> list[str]:
+        return [adapter_config.existing(directory) for directory in directories]
+
+    @field_validator("adapters", "adapter_dirs")
+    @classmethod
+    def _adapters_can_be_served(cls, given: list[Any], info: ValidationInfo) -> list[Any]:
+        if given:
+            adapters = given if info.field_name == "adapters" else ()
+            adapter_config.engine_args(adapters, info.data.get("engine_args", {}))
+        return given
 
 
 _OURS = {
@@ -116,6 +182,7 @@ _OURS = {
     "revision": "revision",
     "tokenizer_revision": "revision",
     "served_model_name": "name",
+    "reasoning_parser": "reasoning_parser",
     "data_parallel_size": "num_replicas",
 }
 """vLLM's engine arguments that would contradict a key of ours, and that key."""
@@ -173,11 +240,13 @@ class Settings(_Sources):
     router: RouterConfig = RouterConfig()
     http: HttpConfig = HttpConfig()
     auth: AuthConfig = AuthConfig()
+    limits: Limits = Limits()
+    autoscaling: SharingConfig = SharingConfig()
 
     @field_validator("models")
     @classmethod
     def _names_differ(cls, models: list[ModelConfig]) -> list[ModelConfig]:
-        names = [model.name for model in models]
+        names = [name for model in models for name in model.names]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two models are named {name}")
@@ -188,12 +257,36 @@ class Settings(_Sources):
     def _keys_are_for_models_that_there_are(
         cls, auth: AuthConfig, info: ValidationInfo
     ) -> AuthConfig:
-        served = {model.name for model in info.data.get("models", [])}
+        models = info.data.get("models", [])
+        served = {name for model in models for name in model.names}
+        if any(model.adapter_dirs for model in models):
+            return auth  # for adapters that are still to be loaded, maybe
         for key in auth.keys:
             for name in key.models or ():
                 if served and name not in served:
                     raise ValueError(f"key {key.id} is for {name}, which is none of the models")
         return auth
+
+    @field_validator("limits")
+    @classmethod
+    def _engines_can_keep_them(cls, limits: Limits, info: ValidationInfo) -> Limits:
+        for model in info.data.get("models", []):
+            most = model.engine_args.get("max_logprobs", limits.top_logprobs)
+            if 0 <= most < limits.top_logprobs:
+                raise ValueError(
+                    f"top_logprobs is {limits.top_logprobs}, and {model.name}'s engine_args have "
+                    f"max_logprobs {most}"
+                )
+        return limits
+
+    @field_validator("autoscaling")
+    @classmethod
+    def _budget_holds_what_there_must_be(
+        cls, sharing: SharingConfig, info: ValidationInfo
+    ) -> SharingConfig:
+        if models := info.data.get("models"):
+            sharing.check(models)
+        return sharing
 
 
 class _OnlyAuth(_Sources):

@@ -1,14 +1,18 @@
 """The environment that Ray and Serve must find when they start; they read it once.
 
-What the user has set stays as it is.
+What the user has set stays as it is. On each node of a cluster, before `ray start`:
+
+    eval "$(python -m serve_app.environment)"
 """
 
 import importlib.util
 import os
 import random
+import shlex
 import socket
 from pathlib import Path
 
+from serve_app import haproxy as corrections
 from serve_app.http import edge
 
 _ALWAYS = {
@@ -29,6 +33,7 @@ _BEHIND_HAPROXY = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy.sh")),
+    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(corrections.BUFFER_BYTES),
 }
 _HAPROXY_PORTS = {"RAY_SERVE_HAPROXY_METRICS_PORT": 9101, "RAY_SERVE_HAPROXY_STATS_PORT": 8404}
 """Serve's own choice for HAProxy's pages; a second server on this machine takes others."""
@@ -42,7 +47,7 @@ _INGRESS_RANGE = 500
 _INGRESS_STARTS = range(10_000, 32_000 - _INGRESS_RANGE)
 """Below the ports that the kernel gives away."""
 _INGRESS_PROBES = 16
-INTERNAL = frozenset({"SLUICE_HAPROXY", "SLUICE_HAPROXY_LOCAL"})
+INTERNAL = frozenset({"SLUICE_HAPROXY", "SLUICE_HAPROXY_LOCAL", "SLUICE_HAPROXY_DEFAULTS"})
 """Variables of our own that are no settings: they tell haproxy.sh what to start, and how."""
 
 
@@ -54,14 +59,26 @@ def prepare(*, haproxy: bool, local: bool = False) -> None:
     for name, value in (_ALWAYS | (_BEHIND_HAPROXY if haproxy else {})).items():
         os.environ.setdefault(name, value)
     if haproxy:
-        os.environ["SLUICE_HAPROXY"] = _haproxy_program()
-        os.environ["SLUICE_HAPROXY_LOCAL"] = str(int(local))
+        os.environ |= _internal(local=local)
         for name, port in _HAPROXY_PORTS.items():
-            os.environ.setdefault(name, str(port if _is_free(port) else _any_free_port()))
+            os.environ.setdefault(name, str(port if _is_free(port) else any_free_port()))
         if not os.environ.keys() & set(_INGRESS_PORTS):
             first = _free_ingress_start()
             for name, port in zip(_INGRESS_PORTS, (first, first + _INGRESS_RANGE - 1), strict=True):
                 os.environ[name] = str(port)
+
+
+def of_a_node() -> dict[str, str]:
+    """What every node of a cluster needs; its ports are Serve's own, the same on all of them."""
+    return _ALWAYS | _BEHIND_HAPROXY | _internal(local=False)
+
+
+def _internal(*, local: bool) -> dict[str, str]:
+    return {
+        "SLUICE_HAPROXY": _haproxy_program(),
+        "SLUICE_HAPROXY_LOCAL": str(int(local)),
+        "SLUICE_HAPROXY_DEFAULTS": corrections.defaults(),
+    }
 
 
 def _haproxy_program() -> str:
@@ -92,8 +109,15 @@ def _free_ingress_start() -> int:
     return next(free, starts[0])
 
 
-def _any_free_port() -> int:
+def any_free_port() -> int:
+    """A TCP port that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+if __name__ == "__main__":
+    for name, value in of_a_node().items():
+        if name not in os.environ:
+            print(f"export {name}={shlex.quote(value)}")  # noqa: T201  a shell reads it

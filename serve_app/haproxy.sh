@@ -1,18 +1,31 @@
 #!/bin/sh
-# HAProxy as Serve starts it, with two corrections. serve_app/environment.py names this file to
+# HAProxy as Serve starts it, with three corrections. serve_app/environment.py names this file to
 # Serve, and the real program in SLUICE_HAPROXY.
 #
 # -dS: Serve's configuration asks for splicing, and HAProxy 2.8 then no longer notices that a client
 # has left while its answer is being made, when head and body of the request came apart.
 #
 # Its metrics and statistics pages would be open to the network even when the server itself is not.
-if [ "${SLUICE_HAPROXY_LOCAL:-}" = 1 ]; then
-    previous=
-    for argument in "$@"; do
-        if [ "$previous" = -f ] && [ -w "$argument" ]; then
-            sed -i 's/^\( *bind \)[*]\{0,1\}:\([0-9]\)/\1127.0.0.1:\2/' "$argument"
-        fi
-        previous=$argument
-    done
-fi
+#
+# It would wait for a request's head for ever, and its own errors would be HTML or plain text; what
+# serve_app/haproxy.py has against that is in SLUICE_HAPROXY_DEFAULTS.
+correct() {
+    if [ "${SLUICE_HAPROXY_LOCAL:-}" = 1 ]; then
+        sed -i 's/^\( *bind \)[*]\{0,1\}:\([0-9]\)/\1127.0.0.1:\2/' "$1"
+    fi
+    if [ -n "${SLUICE_HAPROXY_DEFAULTS:-}" ] && ! grep -q '# Sluice' "$1"; then
+        awk '
+            / errorfile 50[234] / || / return status 404 .*"Path / { next }
+            { print }
+            /^defaults$/ { print "    # Sluice\n" ENVIRON["SLUICE_HAPROXY_DEFAULTS"] }
+        ' "$1" > "$1.corrected" && cat "$1.corrected" > "$1"
+    fi
+}
+previous=
+for argument in "$@"; do
+    if [ "$previous" = -f ] && [ -w "$argument" ]; then
+        correct "$argument"
+    fi
+    previous=$argument
+done
 exec "$SLUICE_HAPROXY" -dS "$@"

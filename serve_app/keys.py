@@ -64,6 +64,7 @@ def new_key(given: argparse.Namespace, auth: AuthConfig, pepper: str) -> tuple[s
         "weight": others.get(given.tenant, 1.0) if given.weight is None else given.weight,
         "classes": given.classes,
         "models": given.models,
+        "admin": given.admin or None,
         "expires": given.expires,
     }
     entry = {field: value for field, value in entry.items() if value is not None}
@@ -105,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     new.add_argument(
         "--models", type=_names, metavar="A,B", help="those it may use; default: all of them"
+    )
+    new.add_argument(
+        "--admin", action="store_true", help="it may load and unload adapters; default: it may not"
     )
     new.add_argument("--expires", metavar="DATE", help="from when on it is refused; default: never")
     new.add_argument("--config", metavar="FILE", help="the server's, for its pepper and its keys")

@@ -1,4 +1,4 @@
-"""The two ways in: Serve's own command line, and ours."""
+"""The ways in: Serve's own command line, and ours."""
 
 import argparse
 import os
@@ -6,8 +6,9 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
 from deployments import engine_args
 from deployments.reaper import Reaper
@@ -63,11 +64,48 @@ def _refuse_haproxy_without_keys() -> None:
         )
 
 
-def main(argv: Sequence[str]) -> None:
+class Cluster(Protocol):
+    """The nodes that Sluice is served on."""
+
+    def fitted(self, settings: Settings) -> Settings:
+        """`settings` as these nodes can serve them."""
+
+    def running(self, settings: Settings) -> AbstractContextManager[None]:
+        """Ray on these nodes, and this process connected to it."""
+
+
+class OneNode:
+    """This machine, with a Ray of our own that ends with us."""
+
+    def fitted(self, settings: Settings) -> Settings:
+        """All of it can be served here."""
+        return settings
+
+    @contextmanager
+    def running(self, settings: Settings) -> Iterator[None]:
+        """Never somebody else's cluster; Serve's own command line is for those."""
+        import ray
+
+        ray.init(
+            address="local",
+            num_cpus=logical_cpus(settings),
+            include_dashboard=False,
+            log_to_driver=True,
+            # With HAProxy every Serve port is bound to the node's address, so that is loopback too.
+            _node_ip_address="127.0.0.1" if settings.http.is_local else None,
+        )
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def main(argv: Sequence[str], cluster: Cluster | None = None) -> None:
     """Serve until a signal comes: `python -m serve_app [--config FILE] [--KEY VALUE ...]`."""
     options, haproxy = _parse(argv)
+    cluster = cluster or OneNode()
     try:
-        settings = config.load(options)
+        settings = cluster.fitted(config.load(options))
         _refuse_the_network_without_keys(settings)
     except ConfigError as exc:
         sys.exit(f"sluice: {exc}")
@@ -77,12 +115,12 @@ def main(argv: Sequence[str]) -> None:
     except ModuleNotFoundError as exc:
         sys.exit(f"sluice: {exc}")
     if not settings.auth.keys:
-        _say(_OPEN)
+        say(_OPEN)
     _yield_to_cpu_engines()
     reaper = Reaper()  # before Ray starts: even a kill -9 of this process leaves nothing behind
     _raise_at_signals()
     try:
-        _serve(settings)
+        _serve(settings, cluster)
     except KeyboardInterrupt:
         pass  # _serve has shut everything down
     finally:
@@ -165,42 +203,41 @@ def _parse(argv: Sequence[str]) -> tuple[dict[str, Any], bool]:
     return options, known.proxy == "haproxy"
 
 
-def _serve(settings: Settings) -> None:
-    import ray
+def _serve(settings: Settings, cluster: Cluster) -> None:
+    http = settings.http
+    say(f"Sluice starts {_names(settings)}; Ctrl-C ends it.")
+    with cluster.running(settings):
+        try:
+            _deploy(settings)
+            say(f"Sluice serves {_names(settings)} at http://{http.host}:{http.port}/v1")
+            while True:
+                signal.pause()
+        finally:
+            say("Sluice stops.")
+            from ray import serve
+
+            serve.shutdown()
+
+
+def _deploy(settings: Settings) -> None:
     from ray import serve
     from ray.serve.config import HTTPOptions
 
     from serve_app.application import application
 
     http = settings.http
-    _say(f"Sluice starts {_names(settings)}; Ctrl-C ends it.")
-    ray.init(
-        address="local",  # never somebody else's cluster; Serve's own command line is for those
-        num_cpus=_logical_cpus(settings),
-        include_dashboard=False,
-        log_to_driver=True,
-        # With HAProxy every Serve port is bound to the node's address, so that is loopback too.
-        _node_ip_address="127.0.0.1" if http.is_local else None,
+    serve.start(
+        proxy_location="HeadOnly",
+        http_options=HTTPOptions(
+            host=http.host,
+            port=http.port,
+            keep_alive_timeout_s=http.keep_alive_timeout_s,
+        ),
     )
     try:
-        serve.start(
-            http_options=HTTPOptions(
-                host=http.host,
-                port=http.port,
-                keep_alive_timeout_s=http.keep_alive_timeout_s,
-            )
-        )
-        try:
-            serve.run(application(settings), blocking=False, name=APPLICATION)
-        except RuntimeError as exc:
-            sys.exit(f"sluice: {_why_not_deployed(exc)}")
-        _say(f"Sluice serves {_names(settings)} at http://{http.host}:{http.port}/v1")
-        while True:
-            signal.pause()
-    finally:
-        _say("Sluice stops.")
-        serve.shutdown()
-        ray.shutdown()
+        serve.run(application(settings, fresh=True), blocking=False, name=APPLICATION)
+    except RuntimeError as exc:
+        sys.exit(f"sluice: {_why_not_deployed(exc)}")
 
 
 def _why_not_deployed(exc: RuntimeError) -> str:
@@ -214,25 +251,25 @@ def _why_not_deployed(exc: RuntimeError) -> str:
     return str(exc).splitlines()[0]
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     print(line, flush=True)  # noqa: T201  what a user at a terminal waits for
 
 
 def _names(settings: Settings) -> str:
-    return ", ".join(model.name for model in settings.models)
+    return ", ".join(name for model in settings.models for name in model.names)
 
 
-def _logical_cpus(settings: Settings) -> int:
+def logical_cpus(settings: Settings) -> int:
     """What all replicas reserve together, and one more to replace a replica; at least the cores.
 
     Ray counts reservations, not work: a small machine may run more engines than it has cores.
     """
-    reserved = sum(model.num_replicas * _engine_cpus(model) for model in settings.models)
+    reserved = sum(model.most_replicas * engine_cpus(model) for model in settings.models)
     reserved += settings.router.num_replicas * settings.router.num_cpus
     return max(os.cpu_count() or 1, int(reserved) + 1)
 
 
-def _engine_cpus(model: ModelConfig) -> float:
+def engine_cpus(model: ModelConfig) -> float:
     """What one replica reserves at most (see `engine_options`), over all its devices."""
     devices = engine_args.world_size(model.engine_args)
     return model.num_cpus if devices == 1 else devices * max(1, model.num_cpus)

@@ -7,7 +7,7 @@ router:
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from serve_app.section import Section
 
@@ -35,6 +35,9 @@ class RouterConfig(Section):
     num_replicas: PositiveInt = 1
     num_cpus: NonNegativeFloat = 0.5
     """Logical CPUs that Ray reserves for each replica."""
+    resources: dict[str, PositiveFloat] = Field(default_factory=dict)
+    """What else Ray reserves for each, by Ray's names: streams live in these replicas, and what
+    only nodes that stay have keeps them off those that come and go."""
     max_sequences: PositiveInt = 32_768
     """Waiting or under way in one replica; a request beyond gets 503 with Retry-After."""
     queue: Literal["fair", "fifo"] = "fair"

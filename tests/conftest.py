@@ -1,6 +1,7 @@
 """Fixtures of the whole suite: one server for all tests that need a real one."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,9 +19,17 @@ def nothing_is_left_behind() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def server(nothing_is_left_behind: None) -> Iterator[Server]:
-    """Two models behind HAProxy, as `make serve` starts them."""
-    running = start(models.CONFIG)
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server's tiny pooling models are, once it runs."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def server(nothing_is_left_behind: None, tiny_models: Path) -> Iterator[Server]:
+    """Two models that generate and three that pool behind HAProxy, as `make serve` starts them."""
+    from tests.support import pooling  # late: it takes seconds, and unit tests do without
+
+    running = start({"models": [*models.CONFIG["models"], *pooling.entries(tiny_models)]})
     try:
         running.wait_until_ready()
         yield running

@@ -109,7 +109,7 @@ class FairQueue(Tallied, Generic[J]):
         yield from self._given_back
         for level in self._levels.values():
             for line in level.lines.values():
-                yield from line.jobs
+                yield from line
 
     def _out_of_turn(self, allowed: Callable[[J], bool]) -> J | None:
         if self._in_turn < self._aged_every - 1:

@@ -27,54 +27,94 @@ like any other.
 """
 
 import math
+from bisect import insort
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Generic
 
-from deployments.scheduling.queue import Ahead, J, total
+from deployments.scheduling.queue import NOBODY, Ahead, J, total
 from deployments.scheduling.terms import Terms
 
 _COUNTER = attrgetter("counter")
 _ORDER = attrgetter("counter", "had_turn")
 
 
-class Line(Generic[J]):
-    """A tenant's waiting jobs, in the order in which they came."""
+class _Lane(Generic[J]):
+    """A tenant's waiting jobs of one priority, in the order in which they came."""
 
-    __slots__ = ("cost", "counter", "first", "had_turn", "jobs", "weight")
+    __slots__ = ("cost", "jobs")
+
+    def __init__(self) -> None:
+        self.jobs: OrderedDict[J, None] = OrderedDict()
+        self.cost = 0.0
+
+
+class Line(Generic[J]):
+    """A tenant's waiting jobs, the lowest priority first, and then in the order of their coming."""
+
+    __slots__ = ("_lanes", "_priorities", "counter", "first", "had_turn", "total", "weight")
 
     def __init__(self, first: J, counter: float) -> None:
         self.counter = counter
         self.had_turn = False
         self.weight = first.terms.weight
-        self.cost = first.cost
-        self.jobs: OrderedDict[J, None] = OrderedDict([(first, None)])
+        self.total = NOBODY
         self.first = first
-
-    @property
-    def total(self) -> Ahead:
-        return Ahead(len(self.jobs), self.cost)
+        self._lanes: dict[int, _Lane[J]] = {}
+        self._priorities: list[int] = []
+        """Those of the lanes, ascending."""
+        self.add(first)
 
     def add(self, job: J) -> None:
-        self.jobs[job] = None
-        self.cost += job.cost
+        priority = job.terms.priority
+        lane = self._lanes.get(priority)
+        if lane is None:
+            lane = self._lanes[priority] = _Lane()
+            insort(self._priorities, priority)
+        lane.jobs[job] = None
+        lane.cost += job.cost
+        self.total = Ahead(self.total.jobs + 1, self.total.cost + job.cost)
         self.weight = job.terms.weight
+        if priority < self.first.terms.priority:
+            self.first = job
 
     def drop(self, job: J) -> None:
-        del self.jobs[job]
-        self.cost -= job.cost
-        if job is self.first and self.jobs:
-            self.first = next(iter(self.jobs))
+        priority = job.terms.priority
+        lane = self._lanes[priority]
+        del lane.jobs[job]
+        lane.cost -= job.cost
+        self.total = Ahead(self.total.jobs - 1, self.total.cost - job.cost)
+        if not lane.jobs:
+            del self._lanes[priority]
+            self._priorities.remove(priority)
+        if job is self.first and self._priorities:
+            self.first = next(iter(self._lanes[self._priorities[0]].jobs))
+
+    def __contains__(self, job: J) -> bool:
+        lane = self._lanes.get(job.terms.priority)
+        return lane is not None and job in lane.jobs
+
+    def __iter__(self) -> Iterator[J]:
+        for priority in self._priorities:
+            yield from self._lanes[priority].jobs
+
+    def __len__(self) -> int:
+        return int(self.total.jobs)
+
+    def up_to(self, priority: int) -> Ahead:
+        """What starts before a job of that priority that came now."""
+        lanes = [self._lanes[each] for each in self._priorities if each <= priority]
+        return total(Ahead(len(lane.jobs), lane.cost) for lane in lanes)
 
     def before(self, counter: float) -> Ahead:
         """What starts before a tenant that comes with that counter, if all jobs cost the same."""
         if (counter, False) < (self.counter, self.had_turn):
-            return Ahead(0, 0)
-        mean = self.cost / len(self.jobs)
-        turns = math.ceil((counter - self.counter) * self.weight / mean - 1e-9)
-        starts = min(max(turns, 1), len(self.jobs))
-        return Ahead(starts, starts * mean)
+            return NOBODY
+        jobs, cost = self.total
+        turns = math.ceil((counter - self.counter) * self.weight * jobs / cost - 1e-9)
+        starts = min(max(turns, 1), jobs)
+        return Ahead(starts, starts * cost / jobs)
 
 
 class FairShare(Generic[J]):
@@ -107,10 +147,10 @@ class FairShare(Generic[J]):
         """Take out a job that does not start; False when it is not here."""
         tenant = job.terms.tenant
         line = self.lines.get(tenant)
-        if line is None or job not in line.jobs:
+        if line is None or job not in line:
             return False
         line.drop(job)
-        if not line.jobs:
+        if not line:
             self._leave(tenant)
         return True
 
@@ -122,7 +162,7 @@ class FairShare(Generic[J]):
         line.had_turn = True
         line.counter += job.cost / job.terms.weight
         line.drop(job)
-        if not line.jobs:
+        if not line:
             self._leave(tenant)
 
     def next(self, allowed: Callable[[J], bool]) -> J | None:
@@ -160,11 +200,9 @@ class FairShare(Generic[J]):
         """What starts before a job of this tenant that came now."""
         counter = self.counter(terms.tenant)
         own = self.lines.get(terms.tenant)
-        if own is not None:
-            counter += own.cost / terms.weight
-        return total(
-            line.total if line is own else line.before(counter) for line in self.lines.values()
-        )
+        mine = NOBODY if own is None else own.up_to(terms.priority)
+        counter += mine.cost / terms.weight
+        return total(mine if line is own else line.before(counter) for line in self.lines.values())
 
     def _in_order(self) -> Iterator[Line[J]]:
         lines = self.lines.values()

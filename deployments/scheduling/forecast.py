@@ -105,7 +105,7 @@ class Forecast:
 
     def output_tokens(self, max_tokens: int) -> float:
         """How long an answer is expected to be that may have so many tokens."""
-        return max(1.0, min(max_tokens, self._output.or_else(max_tokens)))
+        return min(max_tokens, max(1.0, self._output.or_else(max_tokens)))
 
     @property
     def rate(self) -> float | None:

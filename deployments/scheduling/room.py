@@ -25,12 +25,17 @@ class Capacity:
 
     max_num_seqs: int
     kv_cache_tokens: int
+    """0 for a model that keeps none of what it takes in."""
     max_num_batched_tokens: int
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "Capacity":
-        """By what an engine replica says of itself."""
-        return cls(facts["max_num_seqs"], facts["kv_cache_tokens"], facts["max_num_batched_tokens"])
+        """By what an engine replica says of itself.
+
+        What is pooled ends with the step that takes it in, so the next step's must be on their way.
+        """
+        slots = facts["max_num_seqs"] * (PREFILL_STEPS if facts.get("pooling") else 1)
+        return cls(slots, facts["kv_cache_tokens"], facts["max_num_batched_tokens"])
 
     @property
     def reserved(self) -> int:
@@ -86,6 +91,8 @@ def room(
     """
     free = capacity.max_num_seqs - (in_flight - sent) - others
     kv_free = (1 - KV_MARGIN - kv_cache_usage) * capacity.kv_cache_tokens - prefilling
+    if not capacity.kv_cache_tokens:
+        kv_free = math.inf
     window = max(1, PREFILL_STEPS * capacity.max_num_batched_tokens // routers)
     return Room(
         slots=max(0, math.ceil(free / routers) - sent),

@@ -24,3 +24,5 @@ class Terms:
     """Within how many seconds of its arrival the first token must come; None takes what comes."""
     cache_salt: str | None = None
     """Cached prefixes are shared only under the same salt."""
+    priority: int = 0
+    """Of what one tenant has waiting in one class, the lowest goes first."""

@@ -1,5 +1,6 @@
 """What both endpoints do with a planned request: generate, and write the answer down."""
 
+import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,10 +13,24 @@ from starlette.responses import Response
 from deployments.messages import Delta
 from deployments.stream import Indexed
 from serve_app.http.auth import terms_of
+from serve_app.http.fields import StreamOptions
 from serve_app.http.generation import Sequences, Usage, collect, new_id
 from serve_app.http.protocol import GenerationRequest
 from serve_app.http.service import Service
 from serve_app.http.sse import EventStream, timing
+
+SERVED_TIERS = {
+    "auto": "default",
+    "default": "default",
+    "fast": "priority",
+    "flex": "flex",
+    "priority": "priority",
+}
+"""What an answer says of the service tier, by what was asked for; OpenAI's words."""
+
+_NO_OPTIONS = StreamOptions()
+_BLOCK = 64
+"""Padded events have sizes that are this far apart."""
 
 _json = msgspec.json.Encoder().encode
 
@@ -38,19 +53,32 @@ class Answer(ABC):
     def __init__(self, request: GenerationRequest, prompts: Sequence[list[int]]) -> None:
         self.request = request
         self.usage = Usage(sum(map(len, prompts)), request.n)
-        self._head = {
-            "id": new_id(self.id_prefix),
+        self._head: dict[str, Any] = {
+            "id": new_id(self.id_prefix, request.request_id),
             "object": self.chunk_name if request.stream else self.object_name,
             "created": int(time.time()),
             "model": request.model,
         }
+        if request.tier is not None:
+            self._head["service_tier"] = SERVED_TIERS[request.tier]
         count = len(prompts) * request.n
         open_head = b"data: " + _json(self._head)[:-1]
         self._prefixes = [
             b'%s,"choices":[{"index":%d,%s' % (open_head, index, self.text_start)
             for index in range(count)
         ]
-        self._only_text = not request.return_token_ids and request.sample_logprobs is None
+        options = request.stream_options or _NO_OPTIONS
+        self._running = [Usage(len(prompt), 1) for prompt in prompts for _ in range(request.n)]
+        """Of each choice, where its events tell it."""
+        if not options.continuous_usage_stats:
+            self._running.clear()
+        self._pads = options.include_obfuscation
+        self._only_text = not (
+            request.return_token_ids
+            or request.sample_logprobs is not None
+            or self._running
+            or self._pads
+        )
         self._begun = [False] * count
         self._plain = [False] * count
 
@@ -63,19 +91,26 @@ class Answer(ABC):
                 if delta.text:
                     events += (self._prefixes[index], _json(delta.text), self.text_end)
             else:
+                if self._running:
+                    self._running[index].add(0, delta)
                 events.append(self._events(index, delta, first=not self._begun[index]))
                 self._begun[index] = True
-                self._plain[index] = self._only_text
+                self._plain[index] = self._is_plain_from_now_on(index)
         return b"".join(events)
 
     def end(self) -> bytes:
         """The usage, when it was asked for."""
         return self._event([], usage=self._usage()) if self.request.include_usage else b""
 
+    async def written(self, choices: Sequence[Delta]) -> bytes:
+        """The whole answer, where writing it may take long."""
+        return self.whole(choices)
+
     def whole(self, choices: Sequence[Delta]) -> bytes:
         """The whole answer; each choice is the sum of its deltas."""
         rendered = [self._choice(index, choice) for index, choice in enumerate(choices)]
-        return _json({**self._head, **self._extra(), "choices": rendered, "usage": self._usage()})
+        extra = self._extra() | self._of_prompt(choices)
+        return _json({**self._head, **extra, "choices": rendered, "usage": self._usage()})
 
     @abstractmethod
     def _events(self, index: int, delta: Delta, *, first: bool) -> bytes:
@@ -85,8 +120,16 @@ class Answer(ABC):
     def _choice(self, index: int, choice: Delta) -> dict[str, Any]:
         """One choice of a whole answer."""
 
+    def _is_plain_from_now_on(self, index: int) -> bool:
+        """Whether all that comes is text and nothing else, but for the end."""
+        return self._only_text
+
     def _extra(self) -> dict[str, Any]:
         """What a whole answer has beside its choices."""
+        return {}
+
+    def _of_prompt(self, choices: Sequence[Delta]) -> dict[str, Any]:
+        """And what engines have told of the prompt."""
         return {}
 
     def _usage(self) -> dict[str, Any]:
@@ -96,7 +139,13 @@ class Answer(ABC):
         return bool(delta.text) or delta.finish_reason is not None or not self._only_text
 
     def _event(self, choices: list[dict[str, Any]], **extra: Any) -> bytes:
-        return b"data: " + _json({**self._head, **extra, "choices": choices}) + b"\n\n"
+        content = {**self._head, **extra, "choices": choices}
+        if choices and self._running:
+            content["usage"] = self._running[choices[0]["index"]].to_json()
+        if choices and self._pads:
+            content["obfuscation"] = ""
+            content["obfuscation"] = _padding(len(_json(content)))
+        return b"data: " + _json(content) + b"\n\n"
 
     def _rendered(
         self, index: int, delta: Delta, content: dict[str, Any], logprobs: dict[str, Any] | None
@@ -115,19 +164,30 @@ class Answer(ABC):
         return rendered
 
 
+def _padding(size: int) -> str:
+    return secrets.token_urlsafe(_BLOCK)[: -size % _BLOCK]
+
+
 async def respond(request: Request, sequences: Sequences, answer: Answer) -> Response:
     """Generate `sequences` and give `answer`, whole or as a stream."""
     service: Service = request.app.state.service
     model = answer.request.model
     terms = terms_of(
-        request, share_prefix_cache=service.share_prefix_cache, deadlines=service.deadlines
+        request,
+        share_prefix_cache=service.share_prefix_cache,
+        deadlines=service.deadlines_for(model),
+        tier=answer.request.tier,
+        priority=answer.request.priority,
     )
+    form = sequences[0][1].structured_outputs
+    if form is not None:
+        await service.forms.check(form, terms.tenant, answer.request.form_field)
     if answer.request.stream:
         return EventStream(service, model, sequences, terms, answer)
     with service.router.generate(
         model, sequences, terms, buffer_limit=service.stream_buffer_chars
     ) as stream:
         choices = await collect(stream, len(sequences), answer.usage)
-    response = Response(answer.whole(choices), media_type="application/json")
+    response = Response(await answer.written(choices), media_type="application/json")
     response.raw_headers += timing(stream)
     return response

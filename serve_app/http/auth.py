@@ -21,14 +21,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from deployments.errors import BadRequest, Forbidden, ModelNotFound, Unauthorized
 from deployments.scheduling.terms import Level, Terms
 from serve_app.access import ANONYMOUS, Client, Keys
-from serve_app.http import errors
+from serve_app.http import docs_page, errors
 
-OPEN_PATHS = frozenset({"/health", "/ready"})
+OPEN_PATHS = frozenset({"/health", "/ready", "/openapi.json"}) | docs_page.PATHS
 CLASS_HEADER = "x-sluice-class"
 DEADLINE_HEADER = "x-sluice-deadline-ms"
 MAX_DEADLINE_MS = 86_400_000
 
 _LEVELS = {level.name.lower(): level for level in Level}
+_TIERS = {"fast": Level.INTERACTIVE, "flex": Level.BATCH, "priority": Level.INTERACTIVE}
+"""What OpenAI's service tiers ask for; the others ask for what the key has anyway."""
 _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for"})
 _NO_KEY = "Send your API key in a header: Authorization: Bearer <key>"
 _NOT_LOCAL = (
@@ -146,33 +148,61 @@ def check_model(request: Request, model: str) -> None:
         raise ModelNotFound(f"The model '{model}' does not exist.", param="model")
 
 
-def level_of(request: Request) -> Level:
-    """The class that the request asks for, or its key's first. Raises BadRequest or Forbidden."""
+def check_admin(request: Request) -> None:
+    """Raises Forbidden for a client that may not change what the server serves."""
+    if not client_of(request).admin:
+        raise Forbidden(
+            "This API key may not do this: it has no 'admin' in the server's configuration.",
+            code="admin_required",
+        )
+
+
+def level_of(request: Request, tier: str | None = None) -> Level:
+    """The class that the request asks for, by header or by service tier, or its key's first.
+
+    Raises BadRequest or Forbidden.
+    """
     client = client_of(request)
+    by_tier = _TIERS.get(tier or "")
     name = _header(request, CLASS_HEADER)
     if name is None:
-        return client.classes[0]
+        return client.classes[0] if by_tier is None else _allowed(client, by_tier, "service_tier")
     if name not in _LEVELS:
         raise _bad_header(CLASS_HEADER, f"one of {', '.join(_LEVELS)}")
-    if _LEVELS[name] not in client.classes:
-        allowed = ", ".join(level.name.lower() for level in client.classes)
+    if by_tier not in (None, _LEVELS[name]):
+        raise BadRequest(
+            f"'service_tier' must not ask for another class than the header {CLASS_HEADER}.",
+            param="service_tier",
+            code="invalid_value",
+        )
+    return _allowed(client, _LEVELS[name], CLASS_HEADER)
+
+
+def _allowed(client: Client, level: Level, param: str) -> Level:
+    if level not in client.classes:
+        allowed = ", ".join(each.name.lower() for each in client.classes)
         raise Forbidden(
-            f"This API key may not use the class {name}. It may use: {allowed}.",
-            param=CLASS_HEADER,
+            f"This API key may not use the class {level.name.lower()}. It may use: {allowed}.",
+            param=param,
             code="class_not_allowed",
         )
-    return _LEVELS[name]
+    return level
 
 
 def terms_of(
-    request: Request, *, share_prefix_cache: bool, deadlines: Mapping[Level, float | None]
+    request: Request,
+    *,
+    share_prefix_cache: bool,
+    deadlines: Mapping[Level, float | None],
+    tier: str | None = None,
+    priority: int = 0,
 ) -> Terms:
     """On which terms the request is served; `deadlines` are in seconds, for those that name none.
 
     Raises BadRequest or Forbidden.
     """
     client = client_of(request)
-    level = level_of(request)
+    level = level_of(request, tier)
     deadline = _header(request, DEADLINE_HEADER)
     return Terms(
         tenant=client.tenant,
@@ -180,6 +210,7 @@ def terms_of(
         level=level,
         deadline_s=deadlines.get(level) if deadline is None else _deadline_s(deadline),
         cache_salt=None if share_prefix_cache else client.cache_salt,
+        priority=priority,
     )
 
 

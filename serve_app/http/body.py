@@ -1,13 +1,18 @@
 """Reading a request's body, up to the limit and not a byte further."""
 
+import asyncio
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from deployments.errors import PayloadTooLarge
 
+BODY_S = 60.0
+"""How long a body may take to come."""
+
 
 async def read_json_body(request: Request, limit: int) -> bytes:
-    """The body of a JSON request; raises PayloadTooLarge, or 415 for another content type."""
+    """The body of a JSON request; raises PayloadTooLarge, 415 for another content type, or 408."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json" and not content_type.endswith("+json"):
         raise HTTPException(
@@ -16,6 +21,14 @@ async def read_json_body(request: Request, limit: int) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _read(request, limit)
+    except TimeoutError:
+        raise HTTPException(408, f"The body did not come within {BODY_S:g} seconds.") from None
+
+
+async def _read(request: Request, limit: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -1,120 +1,50 @@
 """POST /v1/chat/completions"""
 
-import uuid
-from typing import Any
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from deployments.messages import Delta
-from serve_app.http import logprobs
-from serve_app.http.answer import Answer, respond
-from serve_app.http.auth import check_model
+from deployments.speech import Reader
+from serve_app.http.answer import respond
+from serve_app.http.auth import check_model, client_of
 from serve_app.http.body import read_json_body
+from serve_app.http.chat_answer import ChatAnswer, ToolCallAnswer
 from serve_app.http.chat_request import ChatRequest, parse_chat
 from serve_app.http.generation import plan
+from serve_app.http.hearing import Hearing
+from serve_app.http.rendering import render
 from serve_app.http.service import Service
-from serve_app.http.structured import Function
+from serve_app.http.spoken import SpokenAnswer
+from serve_app.http.tasks import GENERATE, facts_for
 
 
 async def create_chat_completion(request: Request) -> Response:
     """Answer a conversation, whole or as a stream."""
     service: Service = request.app.state.service
-    chat = parse_chat(await read_json_body(request, service.max_body_bytes))
+    chat = parse_chat(await read_json_body(request, service.max_body_bytes), service.limits)
     check_model(request, chat.model)
-    service.router.pool(chat.model)  # an unknown model is refused before any work
-    prompt = await service.tokenizers[chat.model].chat(
-        chat.conversation(),
-        tools=chat.tools_for_template(),
-        add_generation_prompt=chat.opens_answer,
-        continue_final_message=chat.continue_final_message,
-        add_special_tokens=chat.add_special_tokens,
-    )
+    await service.router.reach(chat.model)
+    facts = facts_for(service, chat.model, GENERATE)  # other models are refused before any work
+    hearing = Hearing(service.parsing(chat.model), chat)
+    prompt = await render(service, chat.model, chat)
+    prompt = chat.shortened(prompt, facts["max_model_len"])
     sequences = plan(service, chat, [prompt], "messages")
-    return await respond(request, sequences, answer_to(chat, prompt))
+    kwargs = service.tokenizing(chat.model).all_kwargs(chat.template_kwargs)
+    if chat.choice == "auto" and chat.form_of_content is not None:
+        # The parser makes it ready, as a part of another: it must not be one that explodes.
+        tenant = client_of(request).tenant
+        await service.forms.check(chat.form_of_content, tenant, chat.form_field)
+    await hearing.prepare(prompt, kwargs)
+    answer = answer_to(chat, prompt, hearing.readers(), reasons=hearing.reasons)
+    return await respond(request, hearing.shaped(sequences), answer)
 
 
-def answer_to(chat: ChatRequest, prompt: list[int]) -> "ChatAnswer":
-    """What writes the answer down: as text, or as the call that was asked for."""
+def answer_to(
+    chat: ChatRequest, prompt: list[int], readers: Sequence[Reader] = (), *, reasons: bool = False
+) -> ChatAnswer:
+    """What writes the answer down: as text, as the call that was asked for, or as it is read."""
+    if readers:
+        return SpokenAnswer(chat, prompt, readers, reasons=reasons)
     function = chat.function
     return ChatAnswer(chat, prompt) if function is None else ToolCallAnswer(chat, prompt, function)
-
-
-class ChatAnswer(Answer):
-    """`chat.completion`, or `chat.completion.chunk` events of which a choice's first has a role."""
-
-    id_prefix = "chatcmpl"
-    object_name = "chat.completion"
-    chunk_name = "chat.completion.chunk"
-    text_start = b'"delta":{"content":'
-    text_end = b'},"logprobs":null,"finish_reason":null}]}\n\n'
-
-    def __init__(self, chat: ChatRequest, prompt: list[int]) -> None:
-        super().__init__(chat, [prompt])
-        self._prompt = prompt
-
-    def _events(self, index: int, delta: Delta, *, first: bool) -> bytes:
-        events = b""
-        if first:
-            events += self._opening(index)
-        if self._says_something(delta):
-            content = {"delta": self._delta(delta.text)}
-            events += self._event([self._rendered(index, delta, content, self._logprobs(delta))])
-        return events
-
-    def _choice(self, index: int, choice: Delta) -> dict[str, Any]:
-        message = {"role": "assistant", **self._message(index, choice.text), "refusal": None}
-        return self._rendered(index, choice, {"message": message}, self._logprobs(choice))
-
-    def _opening(self, index: int) -> bytes:
-        """The events that come before the first of a choice's text."""
-        return self._opening_event(index, {"role": "assistant", "content": ""}, **self._extra())
-
-    def _delta(self, text: str) -> dict[str, Any]:
-        return {"content": text}
-
-    def _message(self, index: int, text: str) -> dict[str, Any]:
-        return {"content": text}
-
-    def _opening_event(self, index: int, delta: dict[str, Any], **extra: Any) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
-        return self._event([choice], **extra)
-
-    def _extra(self) -> dict[str, Any]:
-        return {"prompt_token_ids": self._prompt} if self.request.return_token_ids else {}
-
-    def _logprobs(self, delta: Delta) -> dict[str, Any] | None:
-        count = self.request.sample_logprobs
-        if count is None or delta.logprobs is None:
-            return None
-        return logprobs.for_chat(delta.logprobs, count)
-
-
-class ToolCallAnswer(ChatAnswer):
-    """The same for a named tool: all the text is the arguments of a call, one for each choice.
-
-    As OpenAI has it, the finish reason of a call that was asked for by name is `stop`.
-    """
-
-    text_start = b'"delta":{"tool_calls":[{"index":0,"function":{"arguments":'
-    text_end = b'}}]},"logprobs":null,"finish_reason":null}]}\n\n'
-
-    def __init__(self, chat: ChatRequest, prompt: list[int], function: Function) -> None:
-        super().__init__(chat, prompt)
-        self._name = function.name
-        self._call_ids = [f"call_{uuid.uuid4().hex}" for _ in range(chat.n)]
-
-    def _opening(self, index: int) -> bytes:
-        role = {"role": "assistant", "content": None}
-        call = {"tool_calls": [{"index": 0, **self._call(index, "")}]}
-        return self._opening_event(index, role, **self._extra()) + self._opening_event(index, call)
-
-    def _delta(self, text: str) -> dict[str, Any]:
-        return {"tool_calls": [{"index": 0, "function": {"arguments": text}}]}
-
-    def _message(self, index: int, text: str) -> dict[str, Any]:
-        return {"content": None, "tool_calls": [self._call(index, text)]}
-
-    def _call(self, index: int, arguments: str) -> dict[str, Any]:
-        function = {"name": self._name, "arguments": arguments}
-        return {"id": self._call_ids[index], "type": "function", "function": function}

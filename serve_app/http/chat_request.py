@@ -1,59 +1,86 @@
 """The body of `POST /v1/chat/completions`."""
 
+from collections.abc import Mapping
+from functools import cached_property
 from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from deployments.messages import StructuredOutputs
-from serve_app.http.conversation import Message
-from serve_app.http.fields import MAX_MESSAGES, Alternatives, Metadata, PositiveLength, Quick
-from serve_app.http.parsing import never, parse
-from serve_app.http.protocol import UNSUPPORTED, GenerationRequest, invalid
-from serve_app.http.structured import Function, ToolChoice, Tools, chosen_function
+from serve_app.http.conversation import MAX_DOCUMENTS, Conversation
+from serve_app.http.fields import Alternatives, Label, Metadata, PositiveLength, Quick
+from serve_app.http.forced_calls import form_of_calls
+from serve_app.http.openapi_requests import (
+    Rules,
+    absent,
+    both,
+    either,
+    false,
+    given,
+    is_,
+    is_not,
+    only,
+)
+from serve_app.http.parsing import never, not_yet, parse
+from serve_app.http.protocol import FREE_FORMAT, UNSUPPORTED, GenerationRequest, invalid
+from serve_app.http.tools import Function, Mode, NamedTool, ToolChoice, chosen_function
+from serve_app.limits import DEFAULT_LIMITS, Limits
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Tier = Literal["auto", "default", "fast", "flex", "priority"]
 
 
-class ChatRequest(GenerationRequest):
+class ChatRequest(Conversation, GenerationRequest):
     """A body of `POST /v1/chat/completions`."""
 
     unsupported = MappingProxyType(
         {
             **UNSUPPORTED,
             **never(
-                "audio chat_template functions include_reasoning media_io_kwargs "
-                "mm_processor_kwargs moderation prediction prompt_cache_key prompt_cache_options "
-                "prompt_cache_retention reasoning_effort safety_identifier web_search_options"
+                "audio chat_template functions media_io_kwargs mm_processor_kwargs moderation "
+                "prediction web_search_options"
             ),
-            "chat_template_kwargs": ({},),
-            "documents": ([],),
             "echo": (False,),
             "function_call": ("none",),
             "modalities": (["text"],),
-            "parallel_tool_calls": (True,),
-            "service_tier": ("auto", "default"),
+            "prompt_cache_options": ({}, {"mode": "implicit"}),
+            "prompt_cache_retention": ("in_memory",),
+            "return_prompt_text": (False,),
             "store": (False,),
             "verbosity": ("medium",),
         }
     )
 
-    messages: Annotated[Quick[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
+    rules: ClassVar[Rules] = (
+        either(absent("top_logprobs"), is_("logprobs", True)),
+        either(false("return_tokens_as_token_ids"), is_("logprobs", True)),
+        either(is_not("include_reasoning", False), false("logprobs", "return_token_ids")),
+        either(
+            only("tool_choice", "none"),
+            both(given("tools"), is_("tool_choice", "auto")),
+            both(given("tools"), absent("structured_outputs"), FREE_FORMAT),
+        ),
+    )
+
     max_completion_tokens: PositiveLength | None = None
     logprobs: bool = False
     top_logprobs: Alternatives | None = None
-    tools: Tools | None = None
     tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool = True
+    reasoning_effort: Effort | None = None
+    include_reasoning: bool = True
+    """Whether the answer shows what the model thought before it; vLLM's."""
+    documents: Annotated[Quick[dict[str, str]], Field(max_length=MAX_DOCUMENTS)] | None = None
     metadata: Metadata | None = None
-    add_generation_prompt: bool | None = None
-    """Null lets `continue_final_message` decide; see `opens_answer`."""
-    continue_final_message: bool = False
-    add_special_tokens: bool = False
+    prompt_cache_key: Label | None = None
+    """A label: cached prompts are found by what they say."""
+    safety_identifier: Annotated[str, Field(max_length=128)] | None = None
+    service_tier: Annotated[Tier, not_yet("scale")] | None = None
 
     @property
-    def opens_answer(self) -> bool:
-        """Whether the template ends by opening the assistant's turn."""
-        if self.add_generation_prompt is None:
-            return not self.continue_final_message
-        return self.add_generation_prompt
+    def tier(self) -> str | None:
+        return self.service_tier
 
     @property
     def requested_max_tokens(self) -> int | None:
@@ -64,22 +91,44 @@ class ChatRequest(GenerationRequest):
         return (self.top_logprobs or 0) if self.logprobs else None
 
     @property
-    def function(self) -> Function | None:
-        """What the answer has to call; raises BadRequest when it is none of the tools."""
-        return chosen_function(self.tools, self.tool_choice)
+    def choice(self) -> NamedTool | Mode:
+        """Whether and what the answer has to call."""
+        if self.tool_choice is None:
+            return "none" if self.tools is None else "auto"
+        return self.tool_choice
 
     @property
+    def function(self) -> Function | None:
+        """What the answer has to call; raises BadRequest when it is none of the tools."""
+        return chosen_function(self.tools, self.choice)
+
+    @cached_property
     def structured_outputs(self) -> StructuredOutputs | None:
+        if self.choice == "required":
+            return form_of_calls(self.tools or (), parallel=self.parallel_tool_calls)
         function = self.function
-        return super().structured_outputs if function is None else function.arguments
+        return self.form_of_content if function is None else function.arguments
 
-    def conversation(self) -> list[dict[str, str]]:
-        """The messages as chat templates take them."""
-        return [message.for_template() for message in self.messages]
+    @property
+    def form_of_content(self) -> StructuredOutputs | None:
+        """What an answer that calls nothing has to look like."""
+        return super().structured_outputs
 
-    def tools_for_template(self) -> list[dict[str, Any]] | None:
-        """The tools as chat templates take them: as the client wrote them."""
-        return None if self.tools is None else [tool.for_template() for tool in self.tools]
+    @property
+    def form_field(self) -> str:
+        return super().form_field if self.form_of_content is not None else "tools"
+
+    @property
+    def template_kwargs(self) -> Mapping[str, Any]:
+        kwargs = dict(super().template_kwargs)
+        if self.reasoning_effort is not None:
+            kwargs["reasoning_effort"] = self.reasoning_effort
+            kwargs.setdefault("enable_thinking", self.reasoning_effort != "none")
+        return kwargs
+
+    @property
+    def documents_for_template(self) -> list[dict[str, str]] | None:
+        return self.documents
 
     @model_validator(mode="after")
     def _chat_agrees_with_itself(self) -> Self:
@@ -87,15 +136,20 @@ class ChatRequest(GenerationRequest):
             raise invalid("max_tokens", "must not differ from 'max_completion_tokens'")
         if self.top_logprobs is not None and not self.logprobs:
             raise invalid("top_logprobs", "needs 'logprobs' to be true")
-        if self.continue_final_message and self.add_generation_prompt:
-            raise invalid(
-                "continue_final_message", "must not be true beside 'add_generation_prompt'"
-            )
-        if self.function is not None and super().structured_outputs is not None:
-            raise invalid("response_format", "must be text where 'tool_choice' names a function")
+        forced = self.function is not None or self.choice == "required"
+        if forced and self.form_of_content is not None:
+            raise invalid(self.form_field, "must be left out where 'tool_choice' forces a call")
+        if not self.include_reasoning:
+            # They would show what is not to be shown.
+            for field in ("logprobs", "return_token_ids"):
+                if getattr(self, field):
+                    raise invalid(field, "must be left out where 'include_reasoning' is false")
+        effort = (self.chat_template_kwargs or {}).get("reasoning_effort")
+        if self.reasoning_effort is not None and effort not in (None, self.reasoning_effort):
+            raise invalid("reasoning_effort", "must not differ from that of 'chat_template_kwargs'")
         return self
 
 
-def parse_chat(body: bytes) -> ChatRequest:
+def parse_chat(body: bytes, limits: Limits = DEFAULT_LIMITS) -> ChatRequest:
     """The body of a chat completion; raises `BadRequest`."""
-    return parse(ChatRequest, body)
+    return parse(ChatRequest, body, limits)

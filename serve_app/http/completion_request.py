@@ -1,13 +1,15 @@
 """The body of `POST /v1/completions`."""
 
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
 from serve_app.http.fields import COMPLETION_MAX_TOKENS, Alternatives, Length, Prompt
+from serve_app.http.openapi_requests import Rules, either, false, given, is_, is_not
 from serve_app.http.parsing import never, parse
 from serve_app.http.protocol import UNSUPPORTED, GenerationRequest, invalid
+from serve_app.limits import DEFAULT_LIMITS, Limits
 
 
 class CompletionRequest(GenerationRequest):
@@ -15,6 +17,11 @@ class CompletionRequest(GenerationRequest):
 
     fallback_max_tokens = COMPLETION_MAX_TOKENS
     unsupported = MappingProxyType({**UNSUPPORTED, **never("prompt_embeds suffix")})
+
+    rules: ClassVar[Rules] = (
+        either(is_not("max_tokens", 0), is_("echo", True)),
+        either(false("return_tokens_as_token_ids"), given("logprobs")),
+    )
 
     prompt: Prompt
     max_tokens: Length | None = None
@@ -40,8 +47,9 @@ class CompletionRequest(GenerationRequest):
         return self.logprobs
 
     @property
-    def prompt_logprobs(self) -> int | None:
-        return self.logprobs if self.echo else None
+    def scored_prompt(self) -> int | None:
+        counts = (self.prompt_logprobs, self.logprobs if self.echo else None)
+        return max((count for count in counts if count is not None), default=None)
 
     @model_validator(mode="after")
     def _completion_agrees_with_itself(self) -> Self:
@@ -52,6 +60,6 @@ class CompletionRequest(GenerationRequest):
         return self
 
 
-def parse_completion(body: bytes) -> CompletionRequest:
+def parse_completion(body: bytes, limits: Limits = DEFAULT_LIMITS) -> CompletionRequest:
     """The body of a completion; raises `BadRequest`."""
-    return parse(CompletionRequest, body)
+    return parse(CompletionRequest, body, limits)

@@ -5,7 +5,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from deployments.messages import Delta
+from deployments.messages import Delta, Logprob
 from deployments.tokenizing import Tokenizing
 from serve_app.http import logprobs
 from serve_app.http.answer import Answer, respond
@@ -13,17 +13,24 @@ from serve_app.http.auth import check_model
 from serve_app.http.body import read_json_body
 from serve_app.http.completion_request import CompletionRequest, parse_completion
 from serve_app.http.generation import plan
+from serve_app.http.hearing import check_thinking
 from serve_app.http.service import Service
+from serve_app.http.tasks import GENERATE, facts_for
 
 
 async def create_completion(request: Request) -> Response:
     """Complete prompts, whole or as a stream."""
     service: Service = request.app.state.service
-    asked = parse_completion(await read_json_body(request, service.max_body_bytes))
+    asked = parse_completion(await read_json_body(request, service.max_body_bytes), service.limits)
     check_model(request, asked.model)
-    service.router.pool(asked.model)  # an unknown model is refused before any work
-    tokenizing = service.tokenizers[asked.model]
-    prompts = [await _tokens(tokenizing, asked, prompt) for prompt in asked.prompts]
+    await service.router.reach(asked.model)
+    context = facts_for(service, asked.model, GENERATE)["max_model_len"]
+    check_thinking(service.parsing(asked.model), asked)
+    tokenizing = service.tokenizing(asked.model)
+    prompts = [
+        asked.shortened(await _tokens(tokenizing, asked, prompt), context)
+        for prompt in asked.prompts
+    ]
     sequences = plan(service, asked, prompts, "prompt")
     return await respond(request, sequences, CompletionAnswer(asked, prompts, tokenizing))
 
@@ -51,6 +58,7 @@ class CompletionAnswer(Answer):
         self._asked = asked
         self._prompts = prompts
         self._decode = tokenizing.decode
+        self._name = logprobs.name_of(asked.return_tokens_as_token_ids)
         self._offsets = [0] * (len(prompts) * asked.n)
 
     def _events(self, index: int, delta: Delta, *, first: bool) -> bytes:
@@ -76,19 +84,30 @@ class CompletionAnswer(Answer):
         )
         if first and self._asked.return_token_ids:
             rendered["prompt_token_ids"] = self._prompts[number]
+        if (count := self._asked.prompt_logprobs) is not None:
+            rendered["prompt_logprobs"] = logprobs.for_prompt(delta.prompt_logprobs or (), count)
         return rendered
 
     def _echo(self, number: int) -> str:
         given = self._asked.prompts[number]
-        return given if isinstance(given, str) else self._decode(given)
+        whole = isinstance(given, str) and self._asked.truncate_prompt_tokens is None
+        return str(given) if whole else self._decode(self._prompts[number])
 
     def _logprobs(self, index: int, number: int, delta: Delta) -> dict[str, Any] | None:
         count = self._asked.sample_logprobs
         if count is None:
             return None
-        rows = [*(delta.prompt_logprobs or ()), *(delta.logprobs or ())]
-        first = self._decode(self._prompts[number][:1]) if None in rows else ""
-        columns = logprobs.for_completion(rows, count, self._offsets[index], first)
+        prompt = delta.prompt_logprobs if self._asked.echo else None
+        rows = [*(prompt or ()), *(delta.logprobs or ())]
+        first = self._first(number) if None in rows else None
+        columns = logprobs.for_completion(rows, count, self._offsets[index], first, self._name)
         # Not the end of the text: what may become a stop string is held back.
-        self._offsets[index] += sum(map(len, columns["tokens"]))
+        if rows:
+            last = rows[-1][0] if rows[-1] is not None else first
+            assert last is not None
+            self._offsets[index] = columns["text_offset"][-1] + len(last.token)
         return columns
+
+    def _first(self, number: int) -> Logprob:
+        token_id = self._prompts[number][0]
+        return Logprob(token_id, 0.0, self._decode([token_id]))

@@ -9,7 +9,7 @@ variable RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH: in Serve's proxy and in each
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.http import errors
+from serve_app.http import errors, wire
 
 CALLBACK_PATH = "serve_app.http.edge:middlewares"
 CALLBACK_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
@@ -31,7 +31,8 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def middlewares() -> list[Middleware]:
-    """Serve calls this by its path to learn what to put in front of its servers."""
+    """Serve calls this by its path, before it starts a server, to learn what to put in front."""
+    wire.install()
     return [Middleware(Edge)]
 
 

@@ -48,6 +48,7 @@ _TYPE = {
 _CODE = {
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "payload_too_large",
     415: "unsupported_media_type",
     431: "request_header_fields_too_large",

@@ -1,11 +1,22 @@
 """The types of the fields in a request's body, and the bounds of what clients may ask for."""
 
 import re
-from types import MappingProxyType
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Tag,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
 
+from serve_app.http.limiting import LengthWithin, ValueWithin
+from serve_app.http.openapi_requests import Rules, either, false, is_
 from serve_app.http.parsing import (
     INVALID_TYPE,
     INVALID_VALUE,
@@ -15,9 +26,6 @@ from serve_app.http.parsing import (
     describe,
 )
 
-MAX_MESSAGES = 2048
-MAX_PROMPTS = 16
-MAX_N = 8
 COMPLETION_MAX_TOKENS = 16
 """How much a completion generates at most if the client does not say; OpenAI's number."""
 
@@ -26,6 +34,21 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 _TOKEN_ID_TEXT = re.compile(r"0|[1-9][0-9]{0,9}")
 
 Item = TypeVar("Item")
+
+
+class OneOrMany:
+    """An annotation of an array of texts: a text by itself stands for an array of it."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_text_to_list, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        array = handler(schema)
+        return {"anyOf": [array["items"], array]}
 
 
 def _text_to_list(value: object) -> object:
@@ -45,41 +68,63 @@ def _token_id(text: str) -> int:
     return int(text)
 
 
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise Refused("must not be blank", INVALID_VALUE)
+    return text
+
+
 Quick = Annotated[list[Item], Field(fail_fast=True)]
 """A list whose first bad item is the only one reported, however many there are."""
 
 Length = Annotated[int, Field(ge=0, le=INT32_MAX)]
 PositiveLength = Annotated[int, Field(ge=1, le=INT32_MAX)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
-Alternatives = Annotated[int, Field(ge=0, le=20)]
+Alternatives = Annotated[int, Field(ge=0), ValueWithin("top_logprobs")]
 TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
 Text = Annotated[str, Field(min_length=1)]
 StopString = Annotated[str, Field(min_length=1, max_length=1024)]
-StopStrings = Annotated[Quick[StopString], Field(max_length=4), BeforeValidator(_text_to_list)]
+StopStrings = Annotated[Quick[StopString], LengthWithin("stop"), OneOrMany()]
+BadWord = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_not_blank)]
+BadWords = Annotated[Quick[BadWord], LengthWithin("bad_words")]
+Label = Annotated[str, Field(max_length=256)]
 TokenIds = Annotated[Quick[TokenId], Field(min_length=1)]
 LogitBias = Annotated[
     dict[
         Annotated[int, BeforeValidator(_token_id)],
         Annotated[float, Field(ge=-100, le=100)],
     ],
-    at_most(1024),
+    LengthWithin("logit_bias"),
+    Field(json_schema_extra={"propertyNames": {"pattern": f"^({_TOKEN_ID_TEXT.pattern})$"}}),
 ]
 Metadata = Annotated[
-    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], at_most(16)
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    Field(max_length=16),
+    at_most(16),
 ]
 
 
 class StreamOptions(StrictObject):
     """What a stream carries beside the text."""
 
-    unsupported = MappingProxyType(
-        {"continuous_usage_stats": (False,), "include_obfuscation": (False,)}
-    )
+    rules: ClassVar[Rules] = (either(false("continuous_usage_stats"), is_("include_usage", True)),)
 
     include_usage: bool = False
+    continuous_usage_stats: bool = False
+    """Whether each event of a choice has its usage so far, beside that at the end; vLLM's."""
+    include_obfuscation: bool = False
+    """Whether events are padded, so that their sizes do not tell what they say."""
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if self.continuous_usage_stats and not self.include_usage:
+            raise Refused(
+                "needs 'include_usage' to be true", INVALID_VALUE, field="continuous_usage_stats"
+            )
+        return self
 
 
-def _prompt_kind(value: object) -> str | None:
+def prompt_kind(value: object) -> str | None:
     if isinstance(value, str):
         return "text"
     if not isinstance(value, list):
@@ -92,10 +137,10 @@ def _prompt_kind(value: object) -> str | None:
 Prompt = Annotated[
     Annotated[Text, Tag("text")]
     | Annotated[TokenIds, Tag("tokens")]
-    | Annotated[Quick[Text], Field(min_length=1, max_length=MAX_PROMPTS), Tag("texts")]
-    | Annotated[Quick[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS), Tag("token_lists")],
+    | Annotated[Quick[Text], Field(min_length=1), LengthWithin("prompts"), Tag("texts")]
+    | Annotated[Quick[TokenIds], Field(min_length=1), LengthWithin("prompts"), Tag("token_lists")],
     Discriminator(
-        _prompt_kind,
+        prompt_kind,
         custom_error_type=INVALID_TYPE,
         custom_error_message="must be a string, an array of token ids, or an array of those",
     ),

@@ -18,9 +18,9 @@ _WHOLE_STREAM_INTERVAL = 32
 fewer deltas cost less."""
 
 
-def new_id(prefix: str) -> str:
-    """An id for a response: `chatcmpl-...`."""
-    return f"{prefix}-{uuid.uuid4().hex}"
+def new_id(prefix: str, chosen: str | None = None) -> str:
+    """An id for a response: `chatcmpl-` and what the client has chosen, or what is unique."""
+    return f"{prefix}-{chosen or uuid.uuid4().hex}"
 
 
 def plan(

@@ -1,18 +1,26 @@
 """The router replica as Serve sees it: the router behind the ASGI application."""
 
+import asyncio
 import gc
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
+from deployments import signals
+from deployments.adapter_store import RayStore
+from deployments.adapters import Adapters, Served
 from deployments.dispatcher import Rules
+from deployments.forms import FormChecker
 from deployments.router import Router
 from deployments.scheduling.terms import Level
+from deployments.speech import Parsing
 from deployments.tokenizing import Tokenizing
 from serve_app.auth_config import keyring
-from serve_app.config import Settings
+from serve_app.config import ModelConfig, Settings
 from serve_app.http.app import create_app
 from serve_app.http.service import Service
 from serve_app.router_config import RouterConfig
@@ -33,28 +41,98 @@ class Ingress:
         engines: dict[str, DeploymentHandle],
     ) -> None:
         gc.set_threshold(*_GC_THRESHOLDS)
+        self._deployments = {name: engine.deployment_name for name, engine in engines.items()}
         config = Settings.model_validate(settings)
         tokenizers = {
-            name: Tokenizing(source, revision) for name, (source, revision) in sources.items()
+            model.name: tokenizing(model, *sources[model.name]) for model in config.models
         }
         self._keys = keyring(config.auth)
+        forms = FormChecker(
+            cpu_ms=config.limits.form_cpu_ms, memory_mb=config.limits.form_memory_mb
+        )
+        forms.start()
         self._service = Service(
             router=Router(
-                engines, max_sequences=config.router.max_sequences, rules=rules(config.router)
+                engines,
+                max_sequences=config.router.max_sequences,
+                rules=rules(config.router),
+                sleepers={model.name for model in config.models if model.may_sleep},
+                adapters=adapters(config, serve.get_replica_context().app_name),
             ),
             tokenizers=tokenizers,
+            parsings=await parsings(config, tokenizers),
             max_body_bytes=config.http.max_body_bytes,
+            forms=forms,
+            limits=config.limits,
             stream_buffer_chars=config.router.stream_buffer_chars,
             deadlines=deadlines(config.router),
             share_prefix_cache=config.auth.share_prefix_cache,
+            sources={name: source for name, (source, _) in sources.items()},
+            adapter_dirs=adapter_dirs(config),
         )
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return create_app(self._service, self._keys)
 
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """What waits, comes and is done; Serve hands it to the autoscaling policy."""
+        pools = self._service.router.pools
+        return signals.of_router({self._deployments[name]: pool for name, pool in pools.items()})
+
     async def __del__(self) -> None:
         if hasattr(self, "_service"):
             await self._service.router.close()
+            await self._service.forms.close()
+
+
+def tokenizing(model: ModelConfig, source: str, revision: str | None) -> Tokenizing:
+    """A model's tokenizer, and the chat template that the configuration gives it."""
+    file = model.chat_template
+    return Tokenizing(
+        source,
+        revision,
+        chat_template=None if file is None else Path(file).read_text(encoding="utf-8"),
+        content_format=model.chat_template_content_format,
+        default_kwargs=model.default_chat_template_kwargs,
+    )
+
+
+async def parsings(config: Settings, tokenizers: Mapping[str, Tokenizing]) -> dict[str, Parsing]:
+    """The parsers of the models that have some."""
+    return {
+        model.name: await asyncio.to_thread(
+            tokenizers[model.name].parsing,
+            tool_parser=model.tool_parser,
+            reasoning_parser=model.reasoning_parser,
+            tool_strict_level=model.tool_strict_level,
+        )
+        for model in config.models
+        if model.has_parser
+    }
+
+
+def adapter_dirs(config: Settings) -> dict[str, list[Path]]:
+    """From where adapters for each model may be loaded."""
+    return {model.name: [Path(folder) for folder in model.adapter_dirs] for model in config.models}
+
+
+def adapters(config: Settings, application: str) -> Adapters:
+    """Those of the configuration, and those that may be loaded beside them."""
+    models = {model.name for model in config.models}
+    allowed = adapter_dirs(config)
+
+    def allows(served: Served) -> bool:
+        adapter = served.adapter
+        places = allowed.get(served.base, ())
+        return adapter is not None and (
+            adapter.name not in models and any(map(Path(adapter.path).is_relative_to, places))
+        )
+
+    return Adapters(
+        [Served(model.name, each.adapter) for model in config.models for each in model.adapters],
+        RayStore(application) if any(allowed.values()) else None,
+        allows,
+    )
 
 
 def rules(router: RouterConfig) -> Rules:

@@ -13,7 +13,8 @@ from serve_app.http.service import Service
 async def list_models(request: Request) -> JSONResponse:
     """Every model that the client may use."""
     service: Service = request.app.state.service
-    names = filter(client_of(request).may_use, service.router.pools)
+    await service.router.adapters.refresh()
+    names = filter(client_of(request).may_use, service.router.names)
     return JSONResponse({"object": "list", "data": [_model(service, name) for name in names]})
 
 
@@ -22,11 +23,12 @@ async def get_model(request: Request) -> JSONResponse:
     service: Service = request.app.state.service
     name: str = request.path_params["model"]
     check_model(request, name)
-    service.router.pool(name)
+    await service.router.find(name)
     return JSONResponse(_model(service, name))
 
 
 def _model(service: Service, name: str) -> dict[str, Any]:
+    served = service.router.served(name)
     try:
         context = service.router.pool(name).facts["max_model_len"]
     except EngineUnavailable:
@@ -34,7 +36,9 @@ def _model(service: Service, name: str) -> dict[str, Any]:
     return {
         "id": name,
         "object": "model",
-        "created": service.created,
+        "created": served.created or service.created,
         "owned_by": "sluice",
+        "root": served.adapter.path if served.adapter else service.sources.get(name, name),
+        "parent": served.base if served.adapter else None,
         "max_model_len": context,
     }

@@ -1,14 +1,23 @@
 """Reads JSON bodies into strict models, and says in one sentence what is wrong with one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
-from pydantic_core import ErrorDetails, from_json
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, ErrorDetails, from_json
 
 from deployments.errors import BadRequest
+from serve_app.http.openapi_requests import as_sent
+from serve_app.limits import DEFAULT_LIMITS, Limits
 
 INVALID_JSON = "invalid_json"
 INVALID_TYPE = "invalid_type"
@@ -61,10 +70,20 @@ class Refused(ValueError):
 class StrictObject(BaseModel):
     """A JSON object in which every key counts, and null stands for an absent one."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,  # they stand in the OpenAPI document
+    )
 
     unsupported: ClassVar[Mapping[str, Noops]] = MappingProxyType({})
     """What the API has and this server has not, each with the values that ask for nothing."""
+
+    rules: ClassVar[Sequence[dict[str, Any]]] = ()
+    """What fields ask of each other, as far as JSON Schema can tell it: for the OpenAPI document,
+    as validators say it in words. A class adds to those of its bases."""
 
     _keys: ClassVar[frozenset[str]] = frozenset()
     """The fields as clients spell them."""
@@ -72,6 +91,15 @@ class StrictObject(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         cls._keys = frozenset(field.alias or name for name, field in cls.model_fields.items())
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        reference = handler(schema)
+        rules = [rule for base in reversed(cls.__mro__) for rule in vars(base).get("rules", ())]
+        as_sent(handler.resolve_ref_schema(reference), cls.unsupported, rules)
+        return reference
 
     @model_validator(mode="before")
     @classmethod
@@ -132,11 +160,11 @@ def not_yet(*choices: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def parse(model: type[Model], body: bytes) -> Model:
+def parse(model: type[Model], body: bytes, limits: Limits = DEFAULT_LIMITS) -> Model:
     """The body as `model`; raises `BadRequest`, whatever the body is."""
     content = _read_object(body)
     try:
-        return model.model_validate(content)
+        return model.model_validate(content, context=limits)
     except ValidationError as error:
         raise _bad_request(error, content) from None
 

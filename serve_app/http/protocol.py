@@ -1,14 +1,15 @@
 """What both generation endpoints may be asked for, and its translation into `Sampling`.
 
 A field is honoured, or the request is refused with an error that names it: nothing is accepted and
-then ignored. Only `user` and `metadata` change nothing, because OpenAI defines them as mere labels.
-Null always means "not given". Names and meanings are OpenAI's, beyond that those of vLLM. What an
-answer has to look like, and the tools, stand in `structured`.
+then ignored. Only labels change nothing, because that is what OpenAI and vLLM define them as:
+`user`, `session_id`, and of chats `metadata`, `prompt_cache_key` and `safety_identifier`. Null
+always means "not given". Names and meanings are OpenAI's, beyond that those of vLLM. What an answer
+has to look like stands in `structured`.
 """
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 from pydantic import Field, model_validator
@@ -19,7 +20,9 @@ from serve_app.http.fields import (
     INT32_MAX,
     INT64_MAX,
     INT64_MIN,
-    MAX_N,
+    Alternatives,
+    BadWords,
+    Label,
     Length,
     LogitBias,
     Penalty,
@@ -28,34 +31,61 @@ from serve_app.http.fields import (
     StopStrings,
     StreamOptions,
     TokenId,
+    TokenIds,
+)
+from serve_app.http.limiting import LengthWithin, ValueWithin
+from serve_app.http.openapi_requests import (
+    Rules,
+    absent,
+    both,
+    either,
+    false,
+    given,
+    is_,
+    is_not,
+    only,
 )
 from serve_app.http.parsing import INVALID_VALUE, Noops, StrictObject, never
-from serve_app.http.structured import ResponseFormat
+from serve_app.http.repetition import RepetitionDetection
+from serve_app.http.structured import Constraint, ResponseFormat
 
 UNSUPPORTED: Mapping[str, Noops] = {
+    # `logprob_token_ids` takes the alternatives of every other request in an engine's batch away.
     **never(
-        "allowed_token_ids cache_salt ec_transfer_params kv_transfer_params length_penalty "
-        "logprob_token_ids prompt_logprobs repetition_detection request_id session_id "
-        "structured_outputs thinking_token_budget truncate_prompt_tokens "
-        "truncation_side vllm_xargs watermarking"
+        "cache_salt ec_transfer_params kv_transfer_params logprob_token_ids vllm_xargs watermarking"
     ),
-    "bad_words": ([],),
-    "priority": (0,),
-    "return_tokens_as_token_ids": (False,),
+    "length_penalty": (1.0, 1),
+    "mm_payload": ("none", "tensors"),
+    "return_mm_kwargs": (False, True),
+    "return_token_offsets": (False,),
+    "routed_experts_prompt_start": (0,),
     "use_beam_search": (False,),
 }
 """vLLM's, on both endpoints."""
+FREE_FORMAT = {"properties": {"response_format": only("type", "text")}}
+"""The rule that `response_format` asks for nothing."""
 
 
 class GenerationRequest(StrictObject):
     """What both endpoints share: which model, how to sample and how to answer."""
 
     fallback_max_tokens: ClassVar[int | None] = None
+    rules: ClassVar[Rules] = (
+        either(absent("stream_options", "stream_interval"), is_("stream", True)),
+        either(absent("prompt_logprobs"), false("stream")),
+        either(absent("truncation_side"), given("truncate_prompt_tokens")),
+        is_not("truncate_prompt_tokens", 0),
+        either(
+            both(absent("structured_outputs"), FREE_FORMAT),
+            both(absent("structured_outputs"), false("ignore_eos", "min_tokens")),
+            both(FREE_FORMAT, false("ignore_eos", "min_tokens")),
+        ),
+    )
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
     stream: bool = False
     stream_options: StreamOptions | None = None
-    n: Annotated[int, Field(ge=1, le=MAX_N)] = 1
+    n: Annotated[int, Field(ge=1), ValueWithin("n")] = 1
     max_tokens: PositiveLength | None = None
     min_tokens: Length = 0
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -66,11 +96,17 @@ class GenerationRequest(StrictObject):
     frequency_penalty: Penalty = 0.0
     repetition_penalty: Annotated[float, Field(gt=0)] | None = None
     logit_bias: LogitBias | None = None
+    allowed_token_ids: Annotated[TokenIds, LengthWithin("allowed_token_ids")] | None = None
+    """No other token is generated; vLLM's."""
+    bad_words: BadWords = Field(default_factory=list)
+    """No token is generated that would complete one of these; vLLM's."""
     seed: Annotated[int, Field(ge=INT64_MIN, le=INT64_MAX)] | None = None
     """As in vLLM, -1 asks for a random one."""
     stop: StopStrings = Field(default_factory=list)
     stop_token_ids: Annotated[Quick[TokenId], Field(max_length=64)] = Field(default_factory=list)
     ignore_eos: bool = False
+    repetition_detection: RepetitionDetection | None = None
+    """vLLM's."""
     skip_special_tokens: bool = True
     spaces_between_special_tokens: bool = True
     include_stop_str_in_output: bool = False
@@ -78,7 +114,24 @@ class GenerationRequest(StrictObject):
     """How many tokens, at the least, make a chunk of a stream; vLLM's."""
     return_token_ids: bool = False
     """Whether every choice also brings the ids of its tokens; vLLM's."""
+    return_tokens_as_token_ids: bool = False
+    """Whether log probabilities name tokens as `token_id:7`; vLLM's."""
+    prompt_logprobs: Alternatives | None = None
+    """How many alternatives to report for each token of the prompt; vLLM's."""
+    truncate_prompt_tokens: Annotated[int, Field(ge=-1, le=INT32_MAX)] | None = None
+    """To how many tokens a longer prompt is cut; -1 leaves room for the completion. vLLM's."""
+    truncation_side: Literal["left", "right"] | None = None
+    """Which end of the prompt is cut off; left unless it says right. vLLM's."""
+    priority: Annotated[int, Field(ge=INT64_MIN, le=INT64_MAX)] = 0
+    """Of the tenant's own waiting requests of a class, the lowest goes first; vLLM's."""
     response_format: ResponseFormat | None = None
+    constraint: Constraint | None = Field(None, alias="structured_outputs")
+    """vLLM's."""
+    thinking_token_budget: Annotated[int, Field(ge=-1, le=INT32_MAX)] | None = None
+    """How many tokens the model may think for; -1 is no limit. vLLM's."""
+    request_id: Annotated[Label, Field(min_length=1)] | None = None
+    """Becomes part of the answer's `id`; vLLM's."""
+    session_id: Label | None = None
     user: str | None = None
 
     @property
@@ -97,14 +150,45 @@ class GenerationRequest(StrictObject):
         """How many alternatives to report per generated token; None for no logprobs at all."""
 
     @property
-    def prompt_logprobs(self) -> int | None:
+    def scored_prompt(self) -> int | None:
         """The same for the tokens of the prompt."""
-        return None
+        return self.prompt_logprobs
 
     @property
     def structured_outputs(self) -> StructuredOutputs | None:
         """What the generated text has to look like; None leaves it free."""
+        if self.constraint is not None:
+            return self.constraint.structured_outputs
         return None if self.response_format is None else self.response_format.structured_outputs
+
+    @property
+    def form_field(self) -> str:
+        """The field that says so."""
+        return "response_format" if self.constraint is None else "structured_outputs"
+
+    @property
+    def tier(self) -> str | None:
+        """The service tier that is asked for."""
+        return None
+
+    @property
+    def thinking_budget(self) -> int | None:
+        """How many tokens the model may think for, if there is a limit."""
+        return None if self.thinking_token_budget == -1 else self.thinking_token_budget
+
+    def shortened(self, prompt: list[int], context: int) -> list[int]:
+        """`prompt`, cut where that is asked for; raises BadRequest."""
+        length = self.truncate_prompt_tokens
+        if length is None:
+            return prompt
+        if length > context:
+            raise invalid(
+                "truncate_prompt_tokens", f"must be at most {context}, the model's context length"
+            )
+        if length == -1:
+            # Where that leaves nothing, the completion itself is too long, which is told later.
+            length = max(1, context - max(1, self.requested_max_tokens or 0))
+        return prompt[:length] if self.truncation_side == "right" else prompt[-length:]
 
     def sampling(self, *, default: Mapping[str, Any], max_tokens: int) -> Sampling:
         """How to sample each sequence of this request.
@@ -117,6 +201,8 @@ class GenerationRequest(StrictObject):
         length = self._length(default, max_tokens)
         if self.min_tokens > length:
             raise _min_tokens_beyond(length)
+
+        repetition = self.repetition_detection
 
         def chosen(name: str, otherwise: float) -> Any:
             return next(
@@ -138,13 +224,17 @@ class GenerationRequest(StrictObject):
             stop_token_ids=tuple(self.stop_token_ids),
             ignore_eos=self.ignore_eos,
             logprobs=self.sample_logprobs,
-            prompt_logprobs=self.prompt_logprobs,
+            prompt_logprobs=self.scored_prompt,
             logit_bias=self.logit_bias or None,
+            allowed_token_ids=tuple(self.allowed_token_ids) if self.allowed_token_ids else None,
+            bad_words=tuple(self.bad_words),
+            repetition_detection=None if repetition is None else repetition.rule,
             skip_special_tokens=self.skip_special_tokens,
             spaces_between_special_tokens=self.spaces_between_special_tokens,
             include_stop_str_in_output=self.include_stop_str_in_output,
             stream_interval=self.stream_interval or 1,
             structured_outputs=self.structured_outputs,
+            thinking_token_budget=self.thinking_budget,
         )
 
     def _length(self, default: Mapping[str, Any], room: int) -> int:
@@ -160,12 +250,26 @@ class GenerationRequest(StrictObject):
                 raise invalid(field, "needs 'stream' to be true")
         if self.requested_max_tokens is not None and self.min_tokens > self.requested_max_tokens:
             raise _min_tokens_beyond(self.requested_max_tokens)
+        if self.prompt_logprobs is not None and self.stream:
+            raise invalid("prompt_logprobs", "needs 'stream' to be false")
+        if self.return_tokens_as_token_ids and self.sample_logprobs is None:
+            raise invalid("return_tokens_as_token_ids", "needs 'logprobs'")
+        if self.truncate_prompt_tokens == 0:
+            raise invalid("truncate_prompt_tokens", "must be -1 or at least 1, but it is 0")
+        if self.truncation_side is not None and self.truncate_prompt_tokens is None:
+            raise invalid("truncation_side", "needs 'truncate_prompt_tokens'")
+        self._check_form()
+        return self
+
+    def _check_form(self) -> None:
+        given = self.response_format and self.response_format.structured_outputs
+        if self.constraint is not None and given is not None:
+            raise invalid("structured_outputs", "must be left out beside a 'response_format'")
         if self.structured_outputs is not None:
             # A form that is complete must be able to end: what came after it would have none.
             for field in ("ignore_eos", "min_tokens"):
                 if getattr(self, field):
                     raise invalid(field, "must be left out where the form of the answer is given")
-        return self
 
 
 def invalid(field: str, predicate: str) -> BadRequest:

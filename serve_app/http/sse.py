@@ -15,6 +15,8 @@ from serve_app.http.generation import Sequences
 from serve_app.http.service import Service
 
 DONE = b"data: [DONE]\n\n"
+COMMENT = b": waiting\n\n"
+COMMENT_EVERY_S = 5.0
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -31,6 +33,24 @@ def timing(stream: Stream) -> list[tuple[bytes, bytes]]:
     ]
 
 
+async def _comes_soon(stream: Stream) -> bool:
+    """Whether something can be read, be it an error, before the next comment is due."""
+    try:
+        async with asyncio.timeout(COMMENT_EVERY_S):
+            await stream.ready()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _send_comments(stream: Stream, send: Send) -> None:
+    """Until something can be read."""
+    body = {"type": "http.response.body", "body": COMMENT, "more_body": True}
+    await send(body)
+    while not await _comes_soon(stream):
+        await send(body)
+
+
 class Encoder(Protocol):
     """Turns deltas into events."""
 
@@ -45,7 +65,9 @@ class EventStream(Response):
     """Generates while it is sent; a client that leaves cancels it, which frees everything.
 
     Headers go out with the first delta, so that whatever fails before it still gets its status.
-    After that a failure is an error event, without a `[DONE]`.
+    After that a failure is an error event, without a `[DONE]`. While a model is being woken that
+    sleeps, headers go out after some seconds, and then comments, which clients pass over: nobody on
+    the way is to take the connection for dead.
     """
 
     def __init__(
@@ -59,18 +81,22 @@ class EventStream(Response):
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asleep = self._service.router.pool(self._model).asleep
         with self._service.router.generate(
             self._model,
             self._sequences,
             self._terms,
             buffer_limit=self._service.stream_buffer_chars,
         ) as stream:
-            first = await stream.read()
+            begun = asleep and not await _comes_soon(stream)
+            first = () if begun else await stream.read()
             task = asyncio.current_task()
             assert task is not None
             stream.on_overflow = task.cancel  # ends a wait for a reader that does not read
-            headers = [*_HEADERS, *timing(stream)]
+            headers = [*_HEADERS, *(() if begun else timing(stream))]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
+            if begun:
+                await _send_comments(stream, send)
             last = await self._send_events(stream, first, send)
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
@@ -78,6 +104,7 @@ class EventStream(Response):
         """Send every event but the last ones, which are returned."""
         encode = self._encoder.encode
         try:
+            batch = batch or await stream.read()
             while True:
                 events = encode(batch)
                 if not stream.unfinished and not stream.has_pending:

@@ -1,103 +1,34 @@
-"""What an answer has to look like: `response_format`, and the function that a chat has to call."""
+"""What an answer has to look like: `response_format`, and vLLM's `structured_outputs`."""
 
-import json
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic_core import from_json
 
-from deployments.errors import BadRequest
 from deployments.messages import StructuredOutputs
 from serve_app.http.fields import Quick
+from serve_app.http.limiting import LengthWithin, limits_of
+from serve_app.http.openapi_requests import Rules, absent, both, either, given, is_, is_not
 from serve_app.http.parsing import (
     INVALID_TYPE,
     INVALID_VALUE,
     MISSING_PARAMETER,
-    UNSUPPORTED_PARAMETER,
     Refused,
     StrictObject,
     describe,
-    not_yet,
+    never,
+)
+from serve_app.http.schemas import (
+    Name,
+    bounded_json,
+    check_keywords,
+    compact_json,
+    schema_text,
 )
 
-MAX_TOOLS = 128
-MAX_SCHEMA_BYTES = 64 * 1024
-"""Of a schema as compact JSON."""
-MAX_SCHEMA_DEPTH = 16
-"""How deep objects and arrays may nest in a schema, which is itself the first."""
-
-_UNENFORCED = frozenset({"$dynamicRef", "dependentSchemas", "if", "not"})
-"""Keywords that vLLM's grammars pass over in silence; read against 0.32.0."""
-_NAMES_TO_SCHEMAS = frozenset({"$defs", "definitions", "patternProperties", "properties"})
-_DATA = frozenset({"const", "default", "enum", "examples"})
-
-_NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
-"""What OpenAI takes the absence of parameters for."""
-
-
-def schema_text(schema: object) -> str:
-    """`schema` as compact JSON; raises Refused when it is none or beyond the limits."""
-    if not isinstance(schema, dict):
-        raise Refused(f"must be an object, but it is {describe(schema)}", INVALID_TYPE)
-    try:
-        # Its recursion is bounded: no body nests deeper than parsing lets it.
-        text = json.dumps(schema, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        raise Refused("must hold finite numbers only", INVALID_VALUE) from None
-    size = len(text.encode())
-    if size > MAX_SCHEMA_BYTES:
-        raise Refused(
-            f"must have at most {MAX_SCHEMA_BYTES} bytes as JSON, not {size}", INVALID_VALUE
-        )
-    if _is_deeper_than(MAX_SCHEMA_DEPTH, schema):
-        raise Refused(
-            f"must not nest objects and arrays deeper than {MAX_SCHEMA_DEPTH}", INVALID_VALUE
-        )
-    _check_keywords(schema)
-    return text
-
-
-def _is_deeper_than(limit: int, outermost: dict[str, Any]) -> bool:
-    level: list[Any] = [outermost]
-    for _ in range(limit):
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, (dict, list))
-        ]
-    return bool(level)
-
-
-def _check_keywords(schema: dict[str, Any]) -> None:
-    """Raises Refused for what would be accepted and then not hold."""
-    inner: list[Any] = [schema]
-    while inner:
-        node = inner.pop()
-        if isinstance(node, list):
-            inner += node
-            continue
-        for key, value in node.items() if isinstance(node, dict) else ():
-            if key in _UNENFORCED:
-                raise Refused(f'must not use "{key}": it is not supported', UNSUPPORTED_PARAMETER)
-            if key == "$ref" and not (value == "#" or str(value).startswith("#/")):
-                raise Refused(
-                    'must have each "$ref" be "#" or begin with "#/"', UNSUPPORTED_PARAMETER
-                )
-            if key in _NAMES_TO_SCHEMAS and isinstance(value, dict):
-                inner += value.values()
-            elif key not in _DATA:
-                inner.append(value)
-
-
-def _parameters(schema: dict[str, Any]) -> dict[str, Any]:
-    schema_text(schema)
-    if schema.get("type") != "object":
-        raise Refused('must be "object", which arguments are', INVALID_VALUE, field="type")
-    return schema
-
-
-Name = Annotated[str, Field(pattern="^[a-zA-Z0-9_-]{1,64}$")]
+_TAGS_AROUND_SCHEMAS = 16
+"""So many levels deeper than a schema may a structural tag nest, which has schemas in it."""
 
 
 class JsonSchema(StrictObject):
@@ -109,131 +40,224 @@ class JsonSchema(StrictObject):
 
     name: Name
     description: str | None = None
-    text: Annotated[str, BeforeValidator(schema_text)] | None = Field(None, alias="schema")
+    text: (
+        Annotated[str, BeforeValidator(schema_text, json_schema_input_type=dict[str, Any])] | None
+    ) = Field(None, alias="schema")
     strict: bool | None = None
 
 
-class ResponseFormat(StrictObject):
-    """The form of the answer."""
+def _read(value: object) -> object:
+    """Where vLLM takes JSON as text: what the text says."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return from_json(value, allow_inf_nan=False)
+    except ValueError as error:
+        raise Refused(f"is not valid JSON: {error}", INVALID_VALUE) from None
 
-    type: Annotated[Literal["text", "json_object", "json_schema"], not_yet("structural_tag")]
+
+def _schema_or_text(value: object, info: ValidationInfo) -> str:
+    return schema_text(_read(value), info)
+
+
+def _tag_text(value: object, info: ValidationInfo) -> str:
+    tag = _read(value)
+    if not isinstance(tag, dict):
+        raise Refused(f"must be an object, but it is {describe(tag)}", INVALID_TYPE)
+    limits = limits_of(info)
+    text = bounded_json(tag, limits.schema_bytes, limits.schema_depth + _TAGS_AROUND_SCHEMAS)
+    check_keywords(tag)
+    if "structures" in tag and not _is_whole(tag):
+        raise Refused(
+            "must have 'triggers', an array of strings, beside 'structures', each of which has "
+            "'begin', 'schema' and 'end'",
+            INVALID_VALUE,
+        )
+    return text
+
+
+def _is_whole(tag: dict[str, Any]) -> bool:
+    """Whether a structural tag of the old spelling has all that vLLM looks for."""
+    structures, triggers = tag["structures"], tag.get("triggers")
+    return (
+        isinstance(structures, list)
+        and isinstance(triggers, list)
+        and all(isinstance(trigger, str) for trigger in triggers)
+        and all(
+            isinstance(each, dict)
+            and isinstance(each.get("begin"), str)
+            and isinstance(each.get("schema"), dict)
+            and isinstance(each.get("end"), str)
+            for each in structures
+        )
+    )
+
+
+_FIELDS_OF_TYPES = {
+    "json_schema": {"json_schema"},
+    "structural_tag": {"format", "structures", "triggers"},
+}
+
+
+class ResponseFormat(StrictObject):
+    """The form of the answer.
+
+    A structural tag, which is vLLM's, gives form to what stands between tags; its old spelling has
+    `structures` and `triggers`, and the new one `format`.
+    """
+
+    rules: ClassVar[Rules] = (
+        either(
+            both(
+                is_("type", "text", "json_object"),
+                absent("json_schema", "format", "structures", "triggers"),
+            ),
+            both(
+                is_("type", "json_schema"),
+                given("json_schema"),
+                absent("format", "structures", "triggers"),
+            ),
+            both(
+                is_("type", "structural_tag"),
+                absent("json_schema"),
+                either(
+                    both(given("format"), absent("structures", "triggers")),
+                    both(given("structures", "triggers"), absent("format")),
+                ),
+            ),
+        ),
+    )
+
+    type: Literal["text", "json_object", "json_schema", "structural_tag"]
     json_schema: JsonSchema | None = None
+    format: dict[str, Any] | None = None
+    structures: Quick[dict[str, Any]] | None = None
+    triggers: Quick[str] | None = None
 
     @property
     def structured_outputs(self) -> StructuredOutputs | None:
         """The form for the engine; None is free text."""
         if self.type == "text":
             return None
+        if self.type == "structural_tag":
+            return StructuredOutputs(structural_tag=compact_json(self._tag))
         if self.json_schema is None or self.json_schema.text is None:
             return StructuredOutputs(json_object=True)
         return StructuredOutputs(json=self.json_schema.text)
 
+    @property
+    def _tag(self) -> dict[str, Any]:
+        given = {"format": self.format, "structures": self.structures, "triggers": self.triggers}
+        kept = {name: value for name, value in given.items() if value is not None}
+        return {"type": self.type, **kept}
+
     @model_validator(mode="after")
-    def _has_a_schema_or_none(self) -> Self:
+    def _has_what_its_type_needs(self, info: ValidationInfo) -> Self:
+        given = self.model_fields_set - {"type"}
+        for field in sorted(given - _FIELDS_OF_TYPES.get(self.type, set())):
+            wanted = next(name for name, fields in _FIELDS_OF_TYPES.items() if field in fields)
+            raise Refused(f"needs 'type' to be \"{wanted}\"", INVALID_VALUE, field=field)
         if self.type == "json_schema" and self.json_schema is None:
             raise Refused("is required", MISSING_PARAMETER, field="json_schema")
-        if self.type != "json_schema" and self.json_schema is not None:
-            raise Refused("needs 'type' to be \"json_schema\"", INVALID_VALUE, field="json_schema")
+        if self.type == "structural_tag":
+            if given not in ({"format"}, {"structures", "triggers"}):
+                raise Refused(
+                    "is required, or 'structures' and 'triggers'", MISSING_PARAMETER, field="format"
+                )
+            _tag_text(self._tag, info)
         return self
 
 
-class Function(StrictObject):
-    """What a tool is; for `strict` see JsonSchema."""
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise Refused("must not contain a NUL character", INVALID_VALUE)
+    return text
 
-    name: Name
-    description: str | None = None
-    parameters: Annotated[dict[str, Any], AfterValidator(_parameters)] | None = None
-    strict: bool | None = None
+
+def _short_together(texts: list[str], info: ValidationInfo) -> list[str]:
+    limit = limits_of(info).schema_bytes
+    if (size := sum(len(text.encode()) for text in texts)) > limit:
+        raise Refused(f"must have at most {limit} bytes together, not {size}", INVALID_VALUE)
+    return texts
+
+
+def _says_something(grammar: str, info: ValidationInfo) -> str:
+    limit = limits_of(info).grammar_bytes
+    if (size := len(grammar.encode())) > limit:
+        raise Refused(f"must have at most {limit} bytes, not {size}", INVALID_VALUE)
+    if not grammar.strip():
+        raise Refused("must not be empty", INVALID_VALUE)
+    return grammar
+
+
+def _true(value: bool) -> bool:
+    if not value:
+        raise Refused("must be true, or be left out", INVALID_VALUE)
+    return value
+
+
+_FORMS = ("json", "json_object", "regex", "choice", "grammar", "structural_tag")
+
+
+class Constraint(StrictObject):
+    """vLLM's `structured_outputs`: what the generated text has to look like, in one of these ways.
+
+    Where vLLM takes JSON as text, an object will do as well.
+    """
+
+    unsupported = MappingProxyType(
+        {
+            **never("whitespace_pattern"),
+            "disable_additional_properties": (False,),
+            "disable_any_whitespace": (False,),
+        }
+    )
+
+    rules: ClassVar[Rules] = (
+        {"oneOf": [given(form) for form in _FORMS]},
+        is_not("json_object", False),
+    )
+
+    schema_: (
+        Annotated[
+            str, BeforeValidator(_schema_or_text, json_schema_input_type=dict[str, Any] | str)
+        ]
+        | None
+    ) = Field(None, alias="json")
+    json_object: Annotated[bool, AfterValidator(_true)] | None = None
+    regex: Annotated[str, LengthWithin("regex_chars"), AfterValidator(_without_nul)] | None = None
+    choice: (
+        Annotated[
+            Quick[str],
+            Field(min_length=1),
+            LengthWithin("choices"),
+            AfterValidator(_short_together),
+        ]
+        | None
+    ) = None
+    """One of these texts."""
+    grammar: Annotated[str, AfterValidator(_says_something)] | None = None
+    """In EBNF, or in Lark's syntax."""
+    structural_tag: (
+        Annotated[str, BeforeValidator(_tag_text, json_schema_input_type=dict[str, Any] | str)]
+        | None
+    ) = None
 
     @property
-    def arguments(self) -> StructuredOutputs:
-        """The form of the arguments."""
-        schema = _NO_ARGUMENTS if self.parameters is None else self.parameters
-        return StructuredOutputs(json=schema_text(schema))
-
-
-class Tool(StrictObject):
-    """A function that the model may know of."""
-
-    type: Annotated[Literal["function"], not_yet("custom")]
-    function: Function
-
-    def for_template(self) -> dict[str, Any]:
-        """The tool as chat templates take it: as the client wrote it, but for nulls."""
-        return self.model_dump(exclude_unset=True)
-
-
-def _names_differ(tools: list[Tool]) -> list[Tool]:
-    names = [tool.function.name for tool in tools]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Refused(f'must not name two functions "{twice}"', INVALID_VALUE)
-    return tools
-
-
-Tools = Annotated[
-    Quick[Tool], Field(min_length=1, max_length=MAX_TOOLS), AfterValidator(_names_differ)
-]
-
-
-class FunctionName(StrictObject):
-    """Which function to call."""
-
-    name: str
-
-
-class NamedTool(StrictObject):
-    """The tool to call, and no other."""
-
-    type: Annotated[Literal["function"], not_yet("allowed_tools", "custom")]
-    function: FunctionName
-
-
-_ADVICE = 'name one function, or send "none"'
-
-
-def _choice(value: object) -> NamedTool | Literal["none"]:
-    # No union of pydantic's: it would name its branch in the path to what is wrong.
-    if isinstance(value, dict):
-        return NamedTool.model_validate(value)
-    if value in ("auto", "required"):
-        raise Refused(
-            f'must not be "{value}": it is not supported yet; {_ADVICE}', UNSUPPORTED_PARAMETER
+    def structured_outputs(self) -> StructuredOutputs:
+        """The form for the engine."""
+        return StructuredOutputs(
+            json=self.schema_,
+            json_object=bool(self.json_object),
+            structural_tag=self.structural_tag,
+            regex=self.regex,
+            choice=None if self.choice is None else tuple(self.choice),
+            grammar=self.grammar,
         )
-    if value != "none":
-        raise Refused(
-            f'must be "none" or an object that names a function, but it is {describe(value)}',
-            INVALID_VALUE if isinstance(value, str) else INVALID_TYPE,
-        )
-    return "none"
 
-
-ToolChoice = Annotated[NamedTool | Literal["none"], PlainValidator(_choice)]
-
-
-def chosen_function(
-    tools: Sequence[Tool] | None, choice: NamedTool | Literal["none"] | None
-) -> Function | None:
-    """The function that has to be called, if any; raises BadRequest when the two do not agree."""
-    if isinstance(choice, NamedTool):
-        return _named(choice.function.name, tools)
-    if tools is not None and choice is None:
-        raise BadRequest(
-            f"'tool_choice' must be given beside 'tools': \"auto\", which it would be otherwise, "
-            f"is not supported yet; {_ADVICE}.",
-            param="tool_choice",
-            code=UNSUPPORTED_PARAMETER,
-        )
-    return None
-
-
-def _named(name: str, tools: Sequence[Tool] | None) -> Function:
-    for tool in tools or ():
-        if tool.function.name == name:
-            return tool.function
-    param = "tool_choice.function.name"
-    raise BadRequest(
-        f"'{param}' must be the name of one of the 'tools', but it is {describe(name)}.",
-        param=param,
-        code=INVALID_VALUE,
-    )
+    @model_validator(mode="after")
+    def _is_one_form(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            names = ", ".join(sorted(self._keys))
+            raise Refused(f"must have exactly one of {names}", INVALID_VALUE)
+        return self

@@ -1,17 +1,11 @@
 """The official `openai` client, unmodified, against a real server."""
 
-from typing import Literal
-
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
-from openai.types.chat import (
-    ChatCompletionMessageParam,
-    ChatCompletionNamedToolChoiceParam,
-    ParsedChoice,
-)
-from pydantic import BaseModel
+from openai.types.chat import ParsedChoice
 
+from tests.conformance.weather import GET_WEATHER, QUESTION, WEATHER_TOOL, Weather
 from tests.support import models
 from tests.support.server import Server
 
@@ -24,8 +18,18 @@ def client(server: Server) -> OpenAI:
 
 
 def test_models_are_listed_and_found(client: OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == [models.SMALL, models.LARGE]
+    assert [model.id for model in client.models.list()] == [
+        models.SMALL,
+        models.LARGE,
+        *models.POOLING,
+    ]
     assert client.models.retrieve(MODEL).id == MODEL
+
+
+def test_a_model_that_is_not_served_is_not_found(client: OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as unknown:
+        client.models.retrieve("nobody")
+    assert (unknown.value.param, unknown.value.code) == ("model", "model_not_found")
 
 
 def test_a_chat_completion_has_text_and_exact_usage(client: OpenAI) -> None:
@@ -148,23 +152,9 @@ def test_errors_are_the_clients_own_exception_classes(client: OpenAI) -> None:
 
 
 def test_a_token_id_beyond_the_vocabulary_is_the_clients_mistake(client: OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError):
+    with pytest.raises(openai.BadRequestError) as refusal:
         client.completions.create(model=MODEL, prompt=[999_999], max_tokens=1)
-
-
-class Weather(BaseModel):
-    """Something that even a model of random weights can say in a few tokens."""
-
-    city: Literal["Rome", "Oslo"]
-    rainy: bool
-
-
-QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "How is the weather?"}]
-WEATHER_TOOL = openai.pydantic_function_tool(Weather, name="get_weather")
-GET_WEATHER: ChatCompletionNamedToolChoiceParam = {
-    "type": "function",
-    "function": {"name": "get_weather"},
-}
+    assert (refusal.value.param, refusal.value.code) == ("prompt", "invalid_value")
 
 
 def assert_calls_get_weather(choice: ParsedChoice[None]) -> None:
@@ -232,6 +222,31 @@ def test_a_streamed_call_is_put_together_as_a_whole_one(client: OpenAI) -> None:
         answer = stream.get_final_completion()
     assert_calls_get_weather(answer.choices[0])
     assert Weather.model_validate_json(pieces)
+
+
+def test_a_call_that_is_required_is_one_of_the_tools(client: OpenAI) -> None:
+    answer = client.chat.completions.parse(
+        model=MODEL,
+        messages=QUESTION,
+        tools=[WEATHER_TOOL],
+        tool_choice="required",
+        parallel_tool_calls=False,
+        temperature=0,
+    )
+    [choice] = answer.choices
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.tool_calls is not None
+    assert isinstance(choice.message.tool_calls[0].function.parsed_arguments, Weather)
+
+
+def test_the_answer_to_a_call_goes_on_from_it(client: OpenAI) -> None:
+    asked = client.chat.completions.create(
+        model=MODEL, messages=QUESTION, tools=[WEATHER_TOOL], tool_choice=GET_WEATHER, temperature=0
+    )
+    said = asked.choices[0].message.to_dict()
+    messages = [*QUESTION, said, {"role": "user", "content": "So?"}]
+    answer = client.chat.completions.create(model=MODEL, messages=messages, max_tokens=4)  # type: ignore[arg-type]
+    assert answer.choices[0].message.content
 
 
 def test_tools_among_which_the_model_would_choose_are_refused(client: OpenAI) -> None:

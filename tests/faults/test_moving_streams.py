@@ -46,16 +46,15 @@ CHAT = {
 AS_JSON = {
     "response_format": {"type": "json_schema", "json_schema": {"name": "c", "schema": SCHEMA}}
 }
-AS_A_CALL = {
-    "tools": [{"type": "function", "function": {"name": "choose", "parameters": SCHEMA}}],
-    "tool_choice": {"type": "function", "function": {"name": "choose"}},
-}
+TOOLS = {"tools": [{"type": "function", "function": {"name": "choose", "parameters": SCHEMA}}]}
+AS_A_CALL = {**TOOLS, "tool_choice": {"type": "function", "function": {"name": "choose"}}}
+AS_ANY_CALL = {**TOOLS, "tool_choice": "required", "parallel_tool_calls": False}
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Server]:
-    """A server with two engines of one model."""
-    model = {**models.CONFIG["models"][0], "num_replicas": 2}
+    """A server with two engines of one model, which calls tools in words of its own."""
+    model = {**models.CONFIG["models"][0], "num_replicas": 2, "tool_parser": "hermes"}
     running = server.start({"models": [model]})
     try:
         running.wait_until_ready()
@@ -177,7 +176,9 @@ def test_an_engine_core_that_is_asked_to_stop_changes_nothing_either(pair: Serve
     assert moved.seen == undisturbed.seen
 
 
-@pytest.mark.parametrize("form", [AS_JSON, AS_A_CALL], ids=["json_schema", "tool_call"])
+@pytest.mark.parametrize(
+    "form", [AS_JSON, AS_A_CALL, AS_ANY_CALL], ids=["json_schema", "tool_call", "any_call"]
+)
 def test_a_killed_engine_changes_nothing_in_a_stream_of_a_given_form(
     pair: Server, form: dict[str, Any]
 ) -> None:

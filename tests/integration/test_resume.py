@@ -5,14 +5,23 @@ undisturbed run must come again from the prompt and those k tokens, for every k.
 """
 
 import json
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
 
 from deployments import default_model, engine_args
-from deployments.messages import Delta, Logprob, Sampling, Sequence, StructuredOutputs
+from deployments.messages import (
+    Delta,
+    Logprob,
+    Repetition,
+    Sampling,
+    Sequence,
+    StructuredOutputs,
+)
 from tests.support import models, resuming
 
 pytestmark = pytest.mark.skipif(
@@ -44,6 +53,33 @@ SCHEMA = json.dumps(
         },
         "required": ["kind", "ages", "who"],
         "additionalProperties": False,
+    }
+)
+
+
+EBNF = """root ::= "(" term ([+*] term){3} ")"
+term ::= [0-9]{1,4} | "(" [0-9]{1,4} ")"
+"""
+LARK = """start: item (", " item)~5 "!"
+item: "a" | "b"
+"""
+TAG = json.dumps(
+    {
+        "type": "structural_tag",
+        "format": {
+            "type": "tag",
+            "begin": "<f>",
+            "content": {
+                "type": "json_schema",
+                "json_schema": {
+                    "type": "object",
+                    "properties": {"n": {"type": "integer", "minimum": -999, "maximum": 999}},
+                    "required": ["n"],
+                    "additionalProperties": False,
+                },
+            },
+            "end": "</f>",
+        },
     }
 )
 
@@ -122,6 +158,7 @@ class TestEveryToken:
             {"repetition_penalty": 1.5},
             {"logit_bias": {700: 21.0, 900: 20.5}, "frequency_penalty": 0.5},
             {"stop_token_ids": (900,), "logit_bias": {900: 22.0}, "min_tokens": 20},
+            {"allowed_token_ids": tuple(range(700, 760)), "frequency_penalty": 0.5},
         ],
         ids=lambda fields: next(iter(fields)),
     )
@@ -140,6 +177,32 @@ class TestEveryToken:
         prompt = (LONG * 2)[:490]
         whole, _ = check_every_seam(engine, prompt, sampling())
         assert (len(whole.token_ids), whole.end) == (22, ("length", None))
+
+    def test_where_no_two_tokens_may_follow_each_other(
+        self, engine: resuming.EngineProcess
+    ) -> None:
+        """A bad word of several tokens forbids the last of them, behind the others."""
+        tokenizer = Tokenizer.from_file(str(default_model.ensure(models.SMALL) / "tokenizer.json"))
+
+        def is_of_two_tokens(text: str) -> bool:
+            forms = (text, f" {text}")  # vLLM forbids the second where it has as many
+            return all(len(tokenizer.encode(f, add_special_tokens=False)) == 2 for f in forms)
+
+        words = plain(engine).text.split()
+        pairs = [f"{first} {second}" for first, second in pairwise(words)]
+        how = sampling(bad_words=tuple(filter(is_of_two_tokens, pairs))[:32])
+        assert how.bad_words
+        whole, _ = check_every_seam(engine, PROMPT, how)
+        assert whole.token_ids[0] == plain(engine).token_ids[0]
+        assert whole.token_ids != plain(engine).token_ids
+        assert not any(f" {pair} " in whole.text for pair in how.bad_words)
+
+    def test_of_a_stream_that_goes_round_in_circles(self, engine: resuming.EngineProcess) -> None:
+        rule = Repetition(max_pattern_size=3, min_pattern_size=1, min_count=4)
+        how = sampling(repetition_detection=rule, logit_bias={700: 60.0, 701: 60.0}, min_tokens=9)
+        whole, _ = check_every_seam(engine, PROMPT, how)
+        assert whole.end == ("repetition", "repetition_detected")
+        assert 9 <= len(whole.token_ids) <= 12
 
 
 class TestText:
@@ -220,6 +283,45 @@ class TestStructuredOutputs:
         whole, _ = check_every_seam(engine, PROMPT, how)
         assert whole.end[0] == "stop"
         assert json.loads(whole.text).keys() == {"kind", "ages", "who"}
+
+    @pytest.mark.parametrize(
+        ("form", "pattern"),
+        [
+            ({"regex": r"[a-c]{2,4}(x|yz)( [0-9]{3}){4}"}, r"[a-c]{2,4}(x|yz)( [0-9]{3}){4}"),
+            (
+                {"choice": ("a sunny and very warm day", "a rainy one €", "neither")},
+                "a sunny and very warm day|a rainy one €|neither",
+            ),
+            ({"grammar": EBNF}, r"\((\d+|\(\d+\))([+*](\d+|\(\d+\))){3}\)"),
+            ({"grammar": LARK}, "(a|b)(, (a|b)){5}!"),
+            ({"structural_tag": TAG}, r'<f>\{\s*"n"\s*:\s*-?\d+\s*\}</f>'),
+        ],
+        ids=["regex", "choice", "grammar", "lark", "structural_tag"],
+    )
+    @pytest.mark.parametrize("seed", [None, 5])
+    def test_of_every_kind_go_on(
+        self,
+        engine: resuming.EngineProcess,
+        form: dict[str, Any],
+        pattern: str,
+        seed: int | None,
+    ) -> None:
+        temperature = 0.0 if seed is None else 1.0
+        wanted = StructuredOutputs(**form)
+        how = sampling(structured_outputs=wanted, seed=seed, temperature=temperature)
+        whole, _ = check_every_seam(engine, PROMPT, how)
+        assert whole.end[0] == "stop"
+        assert re.fullmatch(pattern, whole.text)
+
+    def test_that_no_allowed_token_fits_end_that_sequence_alone(
+        self, engine: resuming.EngineProcess
+    ) -> None:
+        how = sampling(
+            structured_outputs=StructuredOutputs(regex="[a-c]{40}"), allowed_token_ids=(900, 901)
+        )
+        ended, undisturbed = run(engine, Sequence(0, PROMPT, how), Sequence(0, PROMPT, sampling()))
+        assert (ended.end, ended.deltas[-1].bad_request) == (("error", None), True)
+        assert undisturbed.token_ids == plain(engine).token_ids
 
     def test_go_on_in_the_middle_of_any_object(self, engine: resuming.EngineProcess) -> None:
         how = sampling(structured_outputs=StructuredOutputs(json_object=True))

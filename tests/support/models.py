@@ -19,6 +19,9 @@ ENGINE_ARGS: dict[str, Any] = {
     "kv_cache_memory_bytes": 256 * 1024 * 1024,
 }
 SMALL, LARGE = "sluice-small", "sluice-90m"
+EMBEDDER, CROSS_ENCODER, CLASSIFIER = "minilm", "tiny-cross-encoder", "tiny-classifier"
+POOLING = EMBEDDER, CROSS_ENCODER, CLASSIFIER
+"""They are served beside the others; tests.support.pooling has them."""
 CONFIG: dict[str, Any] = {
     "models": [
         {

@@ -18,7 +18,7 @@ import yaml
 from deployments.reaper import MARK_PREFIX, marked
 
 ROOT = Path(__file__).parents[2]
-START_TIMEOUT_S = 180.0
+START_TIMEOUT_S = 240.0
 
 
 def free_port() -> int:

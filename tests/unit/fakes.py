@@ -23,8 +23,10 @@ FACTS: dict[str, Any] = {
     "kv_cache_tokens": 4096,
     "max_num_batched_tokens": 1024,
     "default_sampling": {},
+    "supported_tasks": ["generate"],
+    "pooling": None,
 }
-"""What a replica says of its engine, as deployments.vllm_engine.EngineFacts has it."""
+"""What a replica says of its engine, as deployments.vllm_facts.EngineFacts has it."""
 
 
 async def until(condition: Callable[[], object], what: str = "", within_s: float = 5.0) -> None:
@@ -76,6 +78,8 @@ class FakeEngine:
         """What `load` says; None counts what runs."""
         self.refuse: Callable[[Sequence], Exception | None] = lambda _: None
         """Why `submit` takes a sequence not."""
+        self.vector: Callable[[Sequence], bytes] | None = None
+        """What it makes of an input that is pooled, each in a step of its own."""
         self.abort_error: Exception | None = None
         self.gate = asyncio.Event()
         """While it is clear, `submit` does not return once it has taken a sequence."""
@@ -106,6 +110,9 @@ class FakeEngine:
         if self.echo is not None:
             self._spoken[owner, sequence.id] = len(sequence.emitted_token_ids)
             self._speak_soon()
+        if self.vector is not None:
+            delta = Delta(sequence.id, "", [], "stop", vector=self.vector(sequence))
+            asyncio.get_running_loop().call_soon(self.step, {owner: [delta]})
         await self.gate.wait()
 
     async def abort(self, owner: Hashable, ids: list[int]) -> None:

@@ -6,20 +6,25 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import msgspec
 from starlette.types import ASGIApp, Message
 
+from deployments.adapters import Adapters
 from deployments.dispatcher import Rules
+from deployments.forms import Forms, Unchecked
 from deployments.messages import Delta, Logprob
 from deployments.messages import Sequence as Submitted
 from deployments.router import Router
+from deployments.speech import Parsing
 from deployments.tokenizing import Tokenizing
 from serve_app.access import Keys
 from serve_app.http.app import create_app
 from serve_app.http.service import Service
+from serve_app.limits import DEFAULT_LIMITS, Limits
 from tests.unit.fakes import FACTS, FakeEngine, FakeHandle, Serving, serving, until
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -35,6 +40,8 @@ class CharTokenizer:
         messages: Sequence[Mapping[str, Any]],
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, str]] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
         add_generation_prompt: bool,
         continue_final_message: bool,
         add_special_tokens: bool,
@@ -47,6 +54,22 @@ class CharTokenizer:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return "".join("<bos>" if i == BOS else chr(i) for i in token_ids)
+
+    vocab_size = 0x110000
+    seen: Sequence[str] = ()
+    """The variables that its chat template makes something of."""
+
+    def mentions(self, variable: str) -> bool:
+        return variable in self.seen
+
+    def all_kwargs(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(given)
+
+    async def text(self, token_ids: Sequence[int]) -> str:
+        return self.decode(token_ids)
+
+    async def strings(self, token_ids: Sequence[int]) -> list[str]:
+        return [self.decode([token_id]) for token_id in token_ids]
 
 
 def chat(content: str = "Hi", **fields: Any) -> dict[str, Any]:
@@ -194,7 +217,13 @@ async def site(
     stream_buffer_chars: int = 1000,
     engines: int = 1,
     rules: Rules | None = None,
+    sleeps: bool = False,
     keys: Keys | None = None,
+    adapters: Adapters | None = None,
+    adapter_dirs: Sequence[Path] = (),
+    parsing: Parsing | None = None,
+    forms: Forms | None = None,
+    limits: Limits = DEFAULT_LIMITS,
     now: Callable[[], float] = time.monotonic,
     **facts: Any,
 ) -> AsyncIterator[Site]:
@@ -204,10 +233,26 @@ async def site(
             await stack.enter_async_context(serving(FakeEngine(echo=echo))) for _ in range(engines)
         ]
         handle = FakeHandle()
-        router = Router({MODEL: handle}, max_sequences=max_sequences, rules=rules, now=now)
+        router = Router(
+            {MODEL: handle},
+            max_sequences=max_sequences,
+            rules=rules,
+            sleepers={MODEL} if sleeps else (),
+            adapters=adapters,
+            now=now,
+        )
         stack.push_async_callback(router.close)
         tokenizers = {MODEL: cast(Tokenizing, tokenizer or CharTokenizer())}
-        service = Service(router, tokenizers, max_body_bytes, stream_buffer_chars)
+        service = Service(
+            router,
+            tokenizers,
+            max_body_bytes,
+            stream_buffer_chars,
+            adapter_dirs={MODEL: adapter_dirs},
+            parsings={} if parsing is None else {MODEL: parsing},
+            forms=forms or Unchecked(),
+            limits=limits,
+        )
         app = create_app(service, keys)
         # The client must get the answer to a crash; the server would log the crash itself.
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -12,9 +12,11 @@ from deployments.directory import Replica
 from deployments.link import Dispatch, EngineLink
 from deployments.messages import (
     PROTOCOL,
+    Adapter,
     Delta,
     Hello,
     Load,
+    Pooling,
     Sampling,
     Sequence,
     Step,
@@ -220,10 +222,11 @@ def ticket(
     index: int = 0,
     *,
     prompt: SequenceOf[int] = (1, 2),
-    sampling: Sampling = SAMPLING,
+    sampling: Sampling | Pooling = SAMPLING,
     terms: Terms | None = None,
     expected_output: float = 5.0,
     now: float = 1000.0,
+    adapter: Adapter | None = None,
 ) -> Ticket:
     """A sequence that has just come to the router."""
     return Ticket(
@@ -234,6 +237,7 @@ def ticket(
         terms or Terms(),
         expected_output=expected_output,
         now=now,
+        adapter=adapter,
     )
 
 

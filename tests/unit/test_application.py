@@ -88,18 +88,24 @@ class TestAnEngineOnGpu:
         assert engine["placement_group_bundles"] == 2 * [{"CPU": 4, "GPU": 0.5}]
         assert engine["ray_actor_options"]["num_cpus"] == 4
 
+    def test_is_kept_by_each_of_them_to_nodes_that_have_what_it_asks_for(self) -> None:
+        kind = {"accelerator_type:L4": 0.001}
+        engine = on_gpu(engine_args={"tensor_parallel_size": 2}, resources=kind)
+        assert engine["placement_group_bundles"] == 2 * [{"CPU": 1, "GPU": 1, **kind}]
+
     def test_leaves_threads_alone(self) -> None:
         assert "OMP_NUM_THREADS" not in environment_of(on_gpu())
 
 
 @pytest.mark.parametrize("engine", [on_cpu, on_gpu])
 class TestAnyEngine:
-    def test_has_the_replicas_that_were_asked_for(self, engine: Any) -> None:
-        assert engine(num_replicas=3)["num_replicas"] == 3
-
     def test_tells_routers_of_its_replicas_by_the_directory(self, engine: Any) -> None:
         router = engine()["request_router_config"]
         assert router.request_router_class == directory.ROUTER_CLASS
+
+    def test_is_kept_to_nodes_that_have_what_it_asks_for(self, engine: Any) -> None:
+        kind = {"accelerator_type:L4": 0.001}
+        assert engine(resources=kind)["ray_actor_options"]["resources"] == kind
 
     def test_is_left_the_time_to_drain(self, engine: Any) -> None:
         assert engine(drain_timeout_s=7)["graceful_shutdown_timeout_s"] > 7
@@ -154,11 +160,15 @@ class TestAnApplication:
         )
         two = model(name="b", source="embedded:sluice-small")
         settings = Settings.model_validate(
-            {"models": [one, two], "router": {"num_replicas": 2, "num_cpus": 0.25}}
+            {
+                "models": [one, two],
+                "router": {"num_replicas": 2, "num_cpus": 0.25, "resources": {"head": 1}},
+            }
         )
         routers = deployment(application.application(settings))
         assert routers.func_or_class.__name__ == Ingress.__name__
-        assert (routers.num_replicas, routers.ray_actor_options) == (2, {"num_cpus": 0.25})
+        assert routers.num_replicas == 2
+        assert routers.ray_actor_options == {"num_cpus": 0.25, "resources": {"head": 1}}
         told, sources, engines = routers.init_args
         assert Settings.model_validate(told).model_dump() == settings.model_dump()
         assert sources == {"org/a": ("org/a", "main"), "b": ("embedded:sluice-small", None)}
@@ -173,7 +183,34 @@ class TestAnApplication:
             "max_cpu_threads": None,
             "drain_timeout_s": 7,
             "stall_timeout_s": 9,
+            "adapters": [],
         }
+
+    def test_tells_engines_of_their_adapters(self, tmp_path: Path) -> None:
+        (tmp_path / "adapter_config.json").write_text('{"r": 20}')
+        adapters = [{"name": "law", "source": str(tmp_path)}]
+        one = model(adapters=adapters, engine_args={"max_loras": 3})
+        two = model(name="b", adapter_dirs=[str(tmp_path)])
+        three = model(name="c")
+        settings = Settings.model_validate({"models": [one, two, three]})
+        engines = deployment(application.application(settings)).init_args[2].values()
+        first, second, third = map(deployment, engines)
+        [adapter] = first.init_kwargs["adapters"]
+        assert (adapter.name, adapter.path) == ("law", str(tmp_path))
+        args = [dict(engine.init_args[0]) for engine in (first, second, third)]
+        assert [each.get("enable_lora") for each in args] == [True, True, None]
+        assert (args[0]["max_lora_rank"], args[0]["max_loras"]) == (32, 3)
+        assert second.init_kwargs["adapters"] == []
+
+    @pytest.mark.parametrize(
+        ("limit", "own", "given"), [(20, {}, None), (30, {}, 30), (30, {"max_logprobs": 40}, 40)]
+    )
+    def test_lets_engines_report_as_many_alternatives_as_clients_may_ask_for(
+        self, limit: int, own: dict[str, Any], given: int | None
+    ) -> None:
+        limits = {"top_logprobs": limit}
+        args = self.engine_args_of(model(engine_args=own), limits=limits)
+        assert args.get("max_logprobs") == given
 
     def test_on_cpu_chooses_what_the_user_has_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(engine_args, "is_cpu_build", lambda: True)
@@ -197,8 +234,8 @@ class TestAnApplication:
         assert args.get("distributed_executor_backend") == backend
 
     @staticmethod
-    def engine_args_of(only: ModelConfig) -> dict[str, Any]:
-        settings = Settings.model_validate({"models": [only]})
+    def engine_args_of(only: ModelConfig, **sections: Any) -> dict[str, Any]:
+        settings = Settings.model_validate({"models": [only], **sections})
         routers = deployment(application.application(settings))
         [engine] = routers.init_args[2].values()
         args: dict[str, Any] = deployment(engine).init_args[0]

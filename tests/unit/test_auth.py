@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from deployments.errors import BadRequest, Forbidden, ModelNotFound, SluiceError, Unauthorized
 from deployments.scheduling.terms import Level, Terms
 from serve_app.access import ANONYMOUS, Client, Keys
-from serve_app.http import auth, errors
+from serve_app.http import auth, docs_page, errors
 from serve_app.http.app import create_app
 from serve_app.http.auth import Auth
 from tests.unit.access_fixtures import entry, key, ring
@@ -182,9 +182,10 @@ class TestEveryRoute:
     def paths(app: Starlette) -> set[str]:
         routes = [route for route in app.routes if isinstance(route, Route)]
         assert len(routes) == len(app.routes)  # no mounts, hosts or websockets: see to them here
-        return {route.path.replace("{model:path}", "org/model") for route in routes}
+        paths = {route.path.replace("{model:path}", "org/model") for route in routes}
+        return (paths - {"/docs/{file}"}) | docs_page.PATHS
 
-    async def test_but_health_and_readiness_needs_a_key(self) -> None:
+    async def test_but_those_that_are_open_needs_a_key(self) -> None:
         async with site() as s:
             app = create_app(self.service(s.app), KEYS)
             paths = self.paths(app)
@@ -200,7 +201,10 @@ class TestEveryRoute:
             "",
             "/nothing",
             "/v1",
-            "/docs",
+            "/docs/",
+            "/docs/x",
+            "/docs/../v1/models",
+            "/openapi.json/",
             "/metrics",
             "/health/",
             "/health/x",
@@ -222,7 +226,20 @@ class TestEveryRoute:
             headers = shown("acme")
             assert (await self.status(app, "GET", path, headers)) == 404
 
-    async def test_for_health_and_readiness_answers_everybody(self) -> None:
+    async def test_that_changes_what_is_served_is_for_admins(self) -> None:
+        keys = ring(entry("user"), entry("boss", admin=True))
+        async with site() as s:
+            app = create_app(self.service(s.app), keys)
+            refused = {
+                path
+                for path in self.paths(app)
+                if await self.status(app, "POST", path, shown("user")) == 403
+            }
+            assert refused == {"/v1/load_lora_adapter", "/v1/unload_lora_adapter"}
+            for path in refused:  # but this is no way to ask
+                assert (await self.status(app, "POST", path, shown("boss"))) == 415
+
+    async def test_that_is_open_answers_everybody(self) -> None:
         async with site() as s:
             app = create_app(self.service(s.app), KEYS)
             for path in auth.OPEN_PATHS:
@@ -394,6 +411,21 @@ class TestAModel:
     @staticmethod
     def told(error: SluiceError) -> tuple[Any, ...]:
         return error.message, error.param, error.code, errors.status_of(error)
+
+
+class TestAnAdmin:
+    def test_is_who_has_a_key_that_says_so(self) -> None:
+        auth.check_admin(request(client(admin=True)))
+        with pytest.raises(Forbidden, match="has no 'admin'") as refused:
+            auth.check_admin(request(client()))
+        assert (refused.value.param, refused.value.code) == (None, "admin_required")
+
+    def test_is_whoever_may_ask_a_server_without_keys(self) -> None:
+        auth.check_admin(request(ANONYMOUS))
+
+    def test_is_nobody_who_is_not_known(self) -> None:
+        with pytest.raises(Unauthorized):
+            auth.check_admin(request(None))
 
 
 class TestAClass:

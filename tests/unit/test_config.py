@@ -505,3 +505,52 @@ def test_settings_survive_the_way_to_a_router_replica(file: Path) -> None:
     assert Settings.model_validate(settings.model_dump(mode="json")).model_dump() == (
         settings.model_dump()
     )
+
+
+class TestLimits:
+    def test_are_those_of_the_issue_by_default(self) -> None:
+        limits = config.load().limits
+        assert (limits.n, limits.prompts, limits.inputs, limits.stop) == (8, 16, 2048, 4)
+        assert (limits.top_logprobs, limits.tools, limits.regex_chars) == (20, 128, 256)
+        assert (limits.schema_bytes, limits.schema_depth) == (64 * 1024, 16)
+
+    def test_come_from_everywhere(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SLUICE_LIMITS__STOP", "5")
+        settings = load(file, MODEL + "limits: {n: 3, stop: 9}\n", **{"limits.tools": "7"})
+        limits = settings.limits
+        assert (limits.n, limits.stop, limits.tools) == (3, 5, 7)
+
+    @pytest.mark.parametrize(
+        ("content", "line"),
+        [
+            ("limits: {n: 0}", "limits.n: Input should be greater than 0 (got 0)"),
+            (
+                "limits: {bad_words: 65}",
+                "limits.bad_words: Input should be less than or equal to 64 (got 65)",
+            ),
+            (
+                "limits: {schema_depth: 65}",
+                "limits.schema_depth: Input should be less than or equal to 64 (got 65)",
+            ),
+            ("limits: {m: 1}", "limits.m: there is no such key; remove it or correct its name"),
+            (
+                "models: [{name: a, source: org/a, engine_args: {max_logprobs: 5}}]",
+                "limits: top_logprobs is 20, and a's engine_args have max_logprobs 5",
+            ),
+            (
+                (
+                    "models: [{name: a, source: org/a, "
+                    "engine_args: {structured_outputs_config: {backend: guidance}}}]"
+                ),
+                "models.0.engine_args: structured_outputs_config.backend must be xgrammar",
+            ),
+        ],
+    )
+    def test_that_cannot_hold_are_named(self, content: str, line: str, file: Path) -> None:
+        content = content if content.startswith("models") else MODEL + content
+        assert refusal_of(file, content + "\n") == line
+
+    def test_may_be_those_of_an_engine(self, file: Path) -> None:
+        engine = "engine_args: {max_logprobs: -1}"
+        content = f"models: [{{name: a, source: org/a, {engine}}}]\nlimits: {{top_logprobs: 99}}\n"
+        assert load(file, content).limits.top_logprobs == 99

@@ -1,6 +1,7 @@
 """Who goes next, to which engine, and what happens when an engine is lost."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -156,6 +157,20 @@ class TestOrder:
         until_all_have_ended(site, batch, urgent)
         received = site.links[0].received
         assert received.index(urgent.tickets[0]) < received.index(batch.tickets[0])
+
+    async def test_a_tenants_own_priorities_order_what_it_has_waiting(self, make: Sites) -> None:
+        site = make()
+        [site.ask(terms=A) for _ in range(SLOTS)]
+        asked = [site.ask(terms=replace(A, priority=priority)) for priority in (1, 0, -7, 0)]
+        until_all_have_ended(site, *asked)
+        received = site.links[0].received
+        places = [received.index(each.tickets[0]) for each in asked]
+        assert sorted(range(4), key=lambda index: places[index]) == [2, 1, 3, 0]
+
+    async def test_a_fifo_takes_no_priorities(self, make: Sites) -> None:
+        asked = make(queue="fifo").ask(terms=replace(A, priority=1))
+        assert isinstance(asked.failure, BadRequest)
+        assert asked.failure.param == "priority"
 
     async def test_the_last_slots_are_for_those_who_hold_few(self, make: Sites) -> None:
         site = make(max_num_seqs=32, max_num_batched_tokens=10_000)

@@ -69,8 +69,11 @@ class TestForCpu:
         assert chosen[name] == 1
         assert "kv_cache_memory_bytes" not in chosen
 
-    def test_takes_vllms_compiled_norms_where_nothing_is_compiled(self) -> None:
-        norms = for_cpu({"enforce_eager": True})["ir_op_priority"]
+    @pytest.mark.parametrize("given", [{"enforce_eager": True}, {"enable_lora": True}])
+    def test_takes_vllms_compiled_norms_where_nothing_is_compiled(
+        self, given: dict[str, Any]
+    ) -> None:
+        norms = for_cpu(given)["ir_op_priority"]
         assert norms == {
             "rms_norm": "vllm_c_cpu,native",
             "fused_add_rms_norm": "vllm_c_cpu,native",

@@ -7,10 +7,13 @@ from deployments.errors import BadRequest
 from deployments.messages import (
     PROTOCOL,
     Abort,
+    Adapter,
     Delta,
     Hello,
     Load,
     Refusal,
+    Sampling,
+    Sequence,
     Step,
     Submit,
 )
@@ -160,6 +163,14 @@ class TestSequences:
             assert "secret detail" not in str(failed.error)
             await served.engine.next_submitted()
         assert "secret detail" in caplog.text
+
+    async def test_do_not_wait_for_anothers_adapter_to_be_loaded(self, served: Serving) -> None:
+        served.engine.gate.clear()
+        adapted = Sequence(1, [1], Sampling(1), adapter=Adapter(7, "law", "/law"))
+        async with router_at(served.replica) as router:
+            router.send(Submit([adapted]), submit(2))
+            await served.engine.next_submitted(2)
+            served.engine.gate.set()
 
     async def test_are_aborted_as_the_router_says_after_all_it_said_before(
         self, served: Serving

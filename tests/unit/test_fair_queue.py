@@ -28,9 +28,11 @@ def job(
     *,
     weight: float = 1.0,
     level: Level = STANDARD,
+    priority: int = 0,
     at: float = 0.0,
 ) -> Waiting:
-    return Waiting(Terms(tenant=tenant, weight=weight, level=level), cost, at)
+    terms = Terms(tenant=tenant, weight=weight, level=level, priority=priority)
+    return Waiting(terms, cost, at)
 
 
 def pushed(queue: Queue[Waiting], *jobs: Waiting) -> tuple[Waiting, ...]:
@@ -71,6 +73,27 @@ class TestWithinATenant:
     def test_jobs_start_in_the_order_in_which_they_came(self, queue: FairQueue[Waiting]) -> None:
         jobs = pushed(queue, job(cost=30), job(cost=1), job(cost=20))
         assert drained(queue) == list(jobs)
+
+    def test_the_lowest_priority_starts_first(self, queue: FairQueue[Waiting]) -> None:
+        some = [job(priority=priority) for priority in (0, 5, -1, 0, -1, 5)]
+        pushed(queue, *some)
+        assert drained(queue) == [some[i] for i in (2, 4, 0, 3, 1, 5)]
+
+    def test_the_first_of_a_priority_may_leave(self, queue: FairQueue[Waiting]) -> None:
+        last, first, second = pushed(queue, job(priority=1), job(), job())
+        assert queue.remove(first)
+        assert not queue.remove(first)
+        assert queue.remove(second)
+        assert list(queue) == drained(queue) == [last]
+
+    def test_what_a_priority_lets_pass_is_not_ahead_of_it(self, queue: FairQueue[Waiting]) -> None:
+        pushed(queue, job(cost=1, priority=-1), job(cost=2), job(cost=4, priority=1))
+        costs = [queue.ahead(Terms("a", priority=priority)).cost for priority in (-2, -1, 0, 1)]
+        assert costs == [0, 1, 3, 7]
+
+    def test_priorities_say_nothing_between_tenants(self, queue: FairQueue[Waiting]) -> None:
+        pushed(queue, *(job("a", priority=-100) for _ in range(3)), job("b"), job("b", priority=9))
+        assert tenants(drained(queue)) == "ababa"
 
     def test_a_job_that_left_is_not_started(self, queue: FairQueue[Waiting]) -> None:
         first, second, third = pushed(queue, job(), job(), job())

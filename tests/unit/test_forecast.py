@@ -142,6 +142,10 @@ class TestAnswers:
         assert forecast.output_tokens(64) == 10
         assert forecast.output_tokens(4) == 4
 
+    def test_that_may_have_no_token_have_none(self, forecast: Forecast) -> None:
+        forecast.ended(10)
+        assert forecast.output_tokens(0) == 0
+
 
 def test_half_of_what_runs_has_ended_when_its_middle_has(forecast: Forecast) -> None:
     assert forecast.half_done_s([1.0, 4.0, 9.0], step_s=0.5) == 2.0

@@ -85,7 +85,7 @@ async def test_what_a_tokenizer_refuses_is_a_400() -> None:
     assert (response.status_code, error_in(response).param) == (400, "messages")
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/embeddings", "/v1/chat/completions/"])
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/images", "/v1/chat/completions/"])
 async def test_an_unknown_path_is_a_404(path: str) -> None:
     async with site() as s:
         response = await s.http.post(path, json=chat())

@@ -49,11 +49,11 @@ def test_of_two_tokens_with_one_text_the_chosen_and_then_the_likelier_is_told() 
     assert logprobs.for_completion([[chosen, better, worse]], 2)["top_logprobs"] == [{"": -5.0}]
 
 
-def test_a_completion_that_wants_no_alternatives_has_none() -> None:
+def test_a_completion_that_wants_no_alternatives_has_the_chosen_alone() -> None:
     assert logprobs.for_completion([row(A)], 0) == {
         "tokens": ["a"],
         "token_logprobs": [-0.1],
-        "top_logprobs": None,
+        "top_logprobs": [{"a": -0.1}],
         "text_offset": [0],
     }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from deployments.speech import Asked, CallPiece, Said
 from tests.unit.fakes import Serving, until
 from tests.unit.http_fixtures import (
     CHAT,
@@ -18,6 +19,7 @@ from tests.unit.http_fixtures import (
     events,
     site,
 )
+from tests.unit.speech_fixtures import FakeHeard, FakeParsing, FakeReader, spoken_chat
 
 WORDS = 6
 USAGE: dict[str, Any] = {"stream_options": {"include_usage": True}}
@@ -25,6 +27,7 @@ ONE: list[tuple[str, dict[str, Any]]] = [
     (CHAT, chat(stream=True, **USAGE)),
     (CHAT, chat(stream=True, logprobs=True, top_logprobs=2, return_token_ids=True, **USAGE)),
     (COMPLETIONS, completion(stream=True, logprobs=1, **USAGE)),
+    (CHAT, chat(stream=True, **spoken_chat(), **USAGE)),
 ]
 SEVERAL: list[tuple[str, dict[str, Any]]] = [
     (CHAT, chat(n=2, stream=True, **USAGE)),
@@ -52,8 +55,28 @@ def by_choice(content: bytes) -> dict[int, list[dict[str, Any]]]:
     return choices
 
 
+class CountingReader(FakeReader):
+    """Takes two words for thoughts and the third for the name of a function; so it has to know what
+    came before."""
+
+    def read(self, text: str, token_ids: list[int], *, last: bool) -> Said:
+        self.reads.append(text)
+        number = len(self.reads)
+        if number <= 2:
+            return Said(reasoning=text)
+        name = text if number == 3 else None
+        return Said(calls=[CallPiece(0, "" if name else text, name)])
+
+
+class CountingParsing(FakeParsing):
+    def hear(self, asked: Asked) -> FakeHeard:
+        heard = super().hear(asked)
+        heard.reader = CountingReader  # type: ignore[method-assign]
+        return heard
+
+
 async def undisturbed(path: str, body: dict[str, Any]) -> bytes:
-    async with site(echo=WORDS) as s:
+    async with site(echo=WORDS, parsing=CountingParsing()) as s:
         response = await s.post(path, body)
     assert response.status_code == 200
     return response.content
@@ -73,7 +96,7 @@ async def at_a_standstill(s: Site, sequences: int, after: int) -> Serving:
 
 async def disturbed(path: str, body: dict[str, Any], after: int) -> bytes:
     """The stream of two engines, of which one is lost after so many tokens of each sequence."""
-    async with site(echo=WORDS, engines=2) as s:
+    async with site(echo=WORDS, engines=2, parsing=CountingParsing()) as s:
         for each in s.servings:
             each.engine.speaks_until = after
         exchange: Exchange = s.open(path, body)
@@ -88,7 +111,9 @@ async def disturbed(path: str, body: dict[str, Any], after: int) -> bytes:
     return exchange.content
 
 
-@pytest.mark.parametrize(("path", "body"), ONE, ids=["chat", "chat-logprobs", "completion"])
+@pytest.mark.parametrize(
+    ("path", "body"), ONE, ids=["chat", "chat-logprobs", "completion", "chat-tools"]
+)
 @at_every_token
 async def test_one_stream_is_the_same_byte_for_byte(
     path: str, body: dict[str, Any], after: int

@@ -18,7 +18,7 @@ from deployments.errors import BadRequest
 from deployments.messages import Delta, StructuredOutputs
 from serve_app.http.chat import answer_to
 from serve_app.http.chat_request import ChatRequest, parse_chat
-from serve_app.http.structured import MAX_SCHEMA_BYTES, MAX_TOOLS
+from serve_app.limits import DEFAULT_LIMITS
 from tests.unit.http_fixtures import CHAT, CharTokenizer, chat, events, row, say, site
 
 PROMPT = [3, 4]
@@ -119,11 +119,11 @@ class TestTools:
         assert (refusal.param, refusal.code) == (param, code)
 
     def test_are_refused_beyond_their_limits(self) -> None:
-        many = [tool(f"f{i}") for i in range(MAX_TOOLS + 1)]
+        many = [tool(f"f{i}") for i in range(DEFAULT_LIMITS.tools + 1)]
         assert asked(tools=many[1:], tool_choice="none").tools
         assert refusal_of(tools=many, tool_choice="none").param == "tools"
         for parameters in (
-            {"type": "object", "title": "x" * MAX_SCHEMA_BYTES},
+            {"type": "object", "title": "x" * DEFAULT_LIMITS.schema_bytes},
             {"type": "object", "properties": json.loads('{"a":' * 16 + "1" + "}" * 16)},
         ):
             refusal = refusal_of(tools=[tool(parameters=parameters)], tool_choice="none")
@@ -152,8 +152,6 @@ class TestToolChoice:
     @pytest.mark.parametrize(
         ("choice", "param", "code"),
         [
-            ("auto", "tool_choice", "unsupported_parameter"),
-            ("required", "tool_choice", "unsupported_parameter"),
             ("weather", "tool_choice", "invalid_value"),
             (["weather"], "tool_choice", "invalid_type"),
             (True, "tool_choice", "invalid_type"),
@@ -171,17 +169,21 @@ class TestToolChoice:
             (named("whether"), "tool_choice.function.name", "invalid_value"),
         ],
     )
-    def test_is_refused_unless_it_is_none_or_one_of_the_tools(
+    def test_is_refused_unless_it_is_a_mode_or_one_of_the_tools(
         self, choice: Any, param: str, code: str
     ) -> None:
         refusal = refusal_of(tools=[tool()], tool_choice=choice)
         assert (refusal.param, refusal.code) == (param, code)
 
-    @pytest.mark.parametrize("choice", ["auto", "required", None])
-    def test_says_how_to_go_on_where_the_model_would_have_to_choose(self, choice: Any) -> None:
-        refusal = refusal_of(tools=[tool()], tool_choice=choice)
-        assert (refusal.param, refusal.code) == ("tool_choice", "unsupported_parameter")
-        assert refusal.message.endswith('is not supported yet; name one function, or send "none".')
+    def test_is_the_models_own_where_nothing_is_said_beside_tools(self) -> None:
+        assert asked(tools=[tool()]).choice == "auto"
+        assert asked().choice == "none"
+
+    @pytest.mark.parametrize("choice", ["auto", "required"])
+    def test_needs_something_to_choose_from(self, choice: str) -> None:
+        refusal = refusal_of(tool_choice=choice)
+        assert (refusal.param, refusal.code) == ("tool_choice", "invalid_value")
+        assert asked(tool_choice="none").function is None
 
     def test_may_not_name_a_function_without_tools(self) -> None:
         assert refusal_of(tool_choice=named()).param == "tool_choice.function.name"
@@ -211,15 +213,23 @@ class TestToolChoice:
             {"response_format": {"type": "json_object"}},
             {"ignore_eos": True},
             {"min_tokens": 1},
-            {"parallel_tool_calls": False},
         ],
     )
-    def test_of_a_function_is_refused_beside_what_it_would_overrule(
+    def test_of_a_call_is_refused_beside_what_it_would_overrule(
         self, fields: dict[str, Any]
     ) -> None:
-        with pytest.raises(BadRequest) as refusal:
-            calling(**fields)
-        assert [refusal.value.param] == list(fields)
+        for choice in ("required", named()):
+            refusal = refusal_of(tools=[tool()], tool_choice=choice, **fields)
+            assert [refusal.param] == list(fields)
+
+    @pytest.mark.parametrize("parallel", [True, False])
+    def test_that_is_required_makes_calls_the_form_of_the_answer(self, parallel: bool) -> None:
+        tools = [tool("other"), tool(parameters=CITY)]
+        request = asked(tools=tools, tool_choice="required", parallel_tool_calls=parallel)
+        form = request.sampling(default={}, max_tokens=9).structured_outputs
+        schema = json.loads((form and form.json) or "")
+        assert schema["$defs"]["weather"] == CITY
+        assert schema.get("maxItems") == (None if parallel else 1)
 
     def test_of_a_function_goes_together_with_a_format_of_free_text(self) -> None:
         assert calling(response_format={"type": "text"}).function is not None

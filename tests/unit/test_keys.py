@@ -97,6 +97,12 @@ class TestANewKey:
         )
         assert printed.entry["expires"] == "2027-01-01T00:00:00Z"
 
+    async def test_is_an_admins_where_that_was_said(self, new: Any, pepper: str) -> None:
+        boss, user = new("--tenant", "acme", "--admin"), new("--tenant", "acme")
+        assert (await boss.client()).admin
+        assert not (await user.client()).admin
+        assert (boss.entry["admin"], "admin" in user.entry) == (True, False)
+
     def test_is_in_its_entry_by_its_hash_only(self, new: Any, pepper: str) -> None:
         printed = new("--tenant", "acme")
         assert printed.text.count(printed.key) == 1

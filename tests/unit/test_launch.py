@@ -36,7 +36,7 @@ class Started:
         self.swept = 0
         self.scheduled: list[tuple[int, int]] = []
 
-    def serve(self, settings: Settings) -> None:
+    def serve(self, settings: Settings, _: launch.Cluster) -> None:
         self.settings = settings
 
     def prepare(self, **how: bool) -> None:
@@ -246,7 +246,7 @@ class TestReservedCpus:
     def total(*models: Mapping[str, Any], routers: int = 1) -> int:
         named = [{"name": str(i), "source": "org/a", **fields} for i, fields in enumerate(models)]
         router = {"num_replicas": routers, "num_cpus": 10}
-        return launch._logical_cpus(Settings.model_validate({"models": named, "router": router}))
+        return launch.logical_cpus(Settings.model_validate({"models": named, "router": router}))
 
     @pytest.fixture(autouse=True)
     def one_core(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from deployments.link import EngineLink
-from deployments.messages import Delta, Load
+from deployments.messages import Delta, Load, Pooling
 from tests.unit.fakes import FakeClock, until
 from tests.unit.peers import ScriptedEngine, identity, start, tell, ticket, welcomed
 
@@ -55,6 +55,17 @@ class TestBooks:
             assert link.load == 80
             await tell(link, peer, Delta(identity(both[0]), "ab", [1, 2]))
             assert link.load == 48
+
+    async def test_are_closed_on_an_input_that_is_pooled_with_its_vector(
+        self, engine: ScriptedEngine, clock: FakeClock
+    ) -> None:
+        async with welcomed(engine, clock) as (link, peer):
+            pooled = ticket(prompt=[1] * 30, sampling=Pooling("embed"), expected_output=0)
+            link.submit(pooled)
+            assert link.load == 30 + 1  # for the step that it takes
+            await tell(link, peer, Delta(identity(pooled), "", [], "stop", vector=b"1234"))
+            assert (link.prefilling, link.load, link.in_flight) == (0, 0, 0)
+            assert [delta.vector for _, delta in await pooled.stream.read()] == [b"1234"]
 
     async def test_take_other_routers_sequences_to_be_like_ours(
         self, engine: ScriptedEngine, clock: FakeClock

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from deployments.messages import Delta, Load, Sampling
+from deployments.messages import Adapter, Delta, Load, Sampling
 from deployments.placer import Placer
 from deployments.scheduling.terms import Level, Terms
 from tests.unit.fakes import FakeClock
@@ -45,9 +45,16 @@ class Engines:
             self.placer.place(new, link)
         return cast("SimulatedLink | None", link)
 
-    def cached(self, link: SimulatedLink, prompt: list[int], terms: Terms = A) -> int:
+    def cached(
+        self,
+        link: SimulatedLink,
+        prompt: list[int],
+        terms: Terms = A,
+        adapter: int | None = None,
+    ) -> int:
         """How many tokens of a prompt the engine is taken to have, by what it would be sent."""
-        again = ticket(prompt=prompt, terms=terms)
+        weights = None if adapter is None else Adapter(adapter, "adapter", "/adapter")
+        again = ticket(prompt=prompt, terms=terms, adapter=weights)
         self.placer.look()
         self.placer.choose(again)
         self.placer.place(again, link)
@@ -183,6 +190,15 @@ class TestCaches:
         assert first is not None
         assert engines.cached(first, PROMPT, salted) == 0
         assert engines.cached(first, PROMPT, salted) > 0
+
+    async def test_are_not_shared_across_adapters(self, engines: Engines) -> None:
+        link = engines.links[0]
+        salted = Terms("a", cache_salt="pepper")
+        ways = [(A, None), (A, 1), (A, 2), (salted, None), (salted, 1)]
+        for terms, adapter in ways:
+            assert engines.cached(link, PROMPT, terms, adapter) == 0
+        for terms, adapter in ways:
+            assert engines.cached(link, PROMPT, terms, adapter) > 0
 
     async def test_have_lost_what_the_engine_says_they_have_not_and_what_is_older(
         self, engines: Engines

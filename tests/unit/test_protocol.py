@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deployments.errors import BadRequest
-from deployments.messages import Sampling, StructuredOutputs
+from deployments.messages import Repetition, Sampling, StructuredOutputs
 from serve_app.http.chat_request import ChatRequest, parse_chat
 from serve_app.http.completion_request import CompletionRequest, parse_completion
 from serve_app.http.protocol import with_seed_offset
-from serve_app.http.structured import MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH
+from serve_app.limits import DEFAULT_LIMITS, Limits
 
 Parse = Callable[[bytes], ChatRequest | CompletionRequest]
 
@@ -64,6 +64,7 @@ def sampling_of(request: ChatRequest | CompletionRequest, **default: Any) -> Sam
     return request.sampling(default=default, max_tokens=1000)
 
 
+TYPE, VALUE, UNSUPPORTED = "invalid_type", "invalid_value", "unsupported_parameter"
 BAD_ON_BOTH: list[tuple[dict[str, Any], str, str]] = [
     ({"model": None}, "model", "missing_required_parameter"),
     ({"model": ""}, "model", "invalid_value"),
@@ -85,12 +86,12 @@ BAD_ON_BOTH: list[tuple[dict[str, Any], str, str]] = [
     (
         {"stream": True, "stream_options": {"continuous_usage_stats": True}},
         "stream_options.continuous_usage_stats",
-        "unsupported_parameter",
+        "invalid_value",
     ),
     (
-        {"stream": True, "stream_options": {"include_obfuscation": True}},
+        {"stream": True, "stream_options": {"include_obfuscation": 1}},
         "stream_options.include_obfuscation",
-        "unsupported_parameter",
+        "invalid_type",
     ),
     ({"stream": True, "stream_options": {"x": 1}}, "stream_options.x", "unknown_parameter"),
     ({"max_tokens": True}, "max_tokens", "invalid_type"),
@@ -151,16 +152,118 @@ BAD_ON_BOTH: list[tuple[dict[str, Any], str, str]] = [
     ({"user": 7}, "user", "invalid_type"),
     ({"use_beam_search": True}, "use_beam_search", "unsupported_parameter"),
     ({"use_beam_search": 0}, "use_beam_search", "unsupported_parameter"),
-    ({"priority": 1}, "priority", "unsupported_parameter"),
-    ({"structured_outputs": {"json": {}}}, "structured_outputs", "unsupported_parameter"),
+    ({"length_penalty": 0.9}, "length_penalty", "unsupported_parameter"),
+    ({"logprob_token_ids": [1]}, "logprob_token_ids", "unsupported_parameter"),
+    ({"cache_salt": "x"}, "cache_salt", "unsupported_parameter"),
+    ({"kv_transfer_params": {}}, "kv_transfer_params", "unsupported_parameter"),
+    ({"vllm_xargs": {}}, "vllm_xargs", "unsupported_parameter"),
+    ({"watermarking": False}, "watermarking", "unsupported_parameter"),
+    ({"priority": 1.0}, "priority", "invalid_type"),
+    ({"priority": 2**63}, "priority", "invalid_value"),
+    ({"request_id": ""}, "request_id", "invalid_value"),
+    ({"request_id": "x" * 257}, "request_id", "invalid_value"),
+    ({"session_id": 7}, "session_id", "invalid_type"),
+    ({"allowed_token_ids": []}, "allowed_token_ids", "invalid_value"),
+    ({"allowed_token_ids": [1, -1]}, "allowed_token_ids[1]", "invalid_value"),
+    ({"allowed_token_ids": [1] * 4097}, "allowed_token_ids", "invalid_value"),
+    ({"bad_words": "word"}, "bad_words", "invalid_type"),
+    ({"bad_words": ["word", ""]}, "bad_words[1]", "invalid_value"),
+    ({"bad_words": [" "]}, "bad_words[0]", "invalid_value"),
+    ({"bad_words": ["x" * 257]}, "bad_words[0]", "invalid_value"),
+    ({"bad_words": ["word"] * 33}, "bad_words", "invalid_value"),
+    ({"prompt_logprobs": -1}, "prompt_logprobs", "invalid_value"),
+    ({"prompt_logprobs": 21}, "prompt_logprobs", "invalid_value"),
+    ({"prompt_logprobs": True}, "prompt_logprobs", "invalid_type"),
+    ({"prompt_logprobs": 0, "stream": True}, "prompt_logprobs", "invalid_value"),
+    ({"truncate_prompt_tokens": 0}, "truncate_prompt_tokens", "invalid_value"),
+    ({"truncate_prompt_tokens": -2}, "truncate_prompt_tokens", "invalid_value"),
+    ({"truncation_side": "left"}, "truncation_side", "invalid_value"),
+    ({"truncate_prompt_tokens": 1, "truncation_side": "top"}, "truncation_side", "invalid_value"),
+    ({"return_tokens_as_token_ids": True}, "return_tokens_as_token_ids", "invalid_value"),
+    ({"repetition_detection": []}, "repetition_detection", "invalid_type"),
+    (
+        {"repetition_detection": {"max_pattern_size": 2}},
+        "repetition_detection.min_count",
+        "invalid_value",
+    ),
+    (
+        {"repetition_detection": {"max_pattern_size": 129, "min_count": 2}},
+        "repetition_detection.max_pattern_size",
+        "invalid_value",
+    ),
+    (
+        {"repetition_detection": {"min_pattern_size": 1}},
+        "repetition_detection.min_pattern_size",
+        "invalid_value",
+    ),
+    ({"structured_outputs": {}}, "structured_outputs", "invalid_value"),
+    ({"structured_outputs": []}, "structured_outputs", "invalid_type"),
+    ({"structured_outputs": {"regex": None}}, "structured_outputs", "invalid_value"),
+    (
+        {"structured_outputs": {"regex": "a", "choice": ["a"]}},
+        "structured_outputs",
+        "invalid_value",
+    ),
+    ({"structured_outputs": {"json": 7}}, "structured_outputs.json", "invalid_type"),
+    ({"structured_outputs": {"json": "{"}}, "structured_outputs.json", "invalid_value"),
+    ({"structured_outputs": {"json": nested(17)}}, "structured_outputs.json", "invalid_value"),
+    ({"structured_outputs": {"json": {"not": {}}}}, "structured_outputs.json", UNSUPPORTED),
+    ({"structured_outputs": {"json_object": False}}, "structured_outputs.json_object", VALUE),
+    ({"structured_outputs": {"json_object": 1}}, "structured_outputs.json_object", "invalid_type"),
+    ({"structured_outputs": {"regex": "a" * 257}}, "structured_outputs.regex", VALUE),
+    ({"structured_outputs": {"regex": "a\0"}}, "structured_outputs.regex", VALUE),
+    ({"structured_outputs": {"choice": []}}, "structured_outputs.choice", VALUE),
+    ({"structured_outputs": {"choice": "a"}}, "structured_outputs.choice", "invalid_type"),
+    ({"structured_outputs": {"choice": ["a", 1]}}, "structured_outputs.choice[1]", "invalid_type"),
+    ({"structured_outputs": {"choice": ["a"] * 257}}, "structured_outputs.choice", VALUE),
+    ({"structured_outputs": {"choice": ["a" * 2**16, "b"]}}, "structured_outputs.choice", VALUE),
+    ({"structured_outputs": {"grammar": "\n "}}, "structured_outputs.grammar", VALUE),
+    ({"structured_outputs": {"grammar": "é" * 8193}}, "structured_outputs.grammar", VALUE),
+    ({"structured_outputs": {"structural_tag": "7"}}, "structured_outputs.structural_tag", TYPE),
+    (
+        {"structured_outputs": {"structural_tag": {"structures": [{"begin": "<"}]}}},
+        "structured_outputs.structural_tag",
+        "invalid_value",
+    ),
+    (
+        {"structured_outputs": {"regex": "a", "disable_any_whitespace": True}},
+        "structured_outputs.disable_any_whitespace",
+        "unsupported_parameter",
+    ),
+    (
+        {"structured_outputs": {"regex": "a", "whitespace_pattern": "x"}},
+        "structured_outputs.whitespace_pattern",
+        "unsupported_parameter",
+    ),
+    (
+        {"structured_outputs": {"regex": "a"}, "response_format": {"type": "json_object"}},
+        "structured_outputs",
+        "invalid_value",
+    ),
+    ({"structured_outputs": {"regex": "a"}, "ignore_eos": True}, "ignore_eos", "invalid_value"),
     ({"response_format": {}}, "response_format.type", "missing_required_parameter"),
     ({"response_format": "text"}, "response_format", "invalid_type"),
     ({"response_format": {"type": "xml"}}, "response_format.type", "invalid_value"),
     ({"response_format": {"type": True}}, "response_format.type", "invalid_value"),
     (
-        {"response_format": {"type": "structural_tag", "format": {}}},
-        "response_format.type",
-        "unsupported_parameter",
+        {"response_format": {"type": "structural_tag"}},
+        "response_format.format",
+        "missing_required_parameter",
+    ),
+    (
+        {"response_format": {"type": "structural_tag", "structures": []}},
+        "response_format.format",
+        "missing_required_parameter",
+    ),
+    (
+        {"response_format": {"type": "structural_tag", "format": {}, "triggers": []}},
+        "response_format.format",
+        "missing_required_parameter",
+    ),
+    (
+        {"response_format": {"type": "text", "triggers": []}},
+        "response_format.triggers",
+        "invalid_value",
     ),
     (
         {"response_format": {"type": "json_object", "schema": {}}},
@@ -233,12 +336,12 @@ BAD_ON_BOTH: list[tuple[dict[str, Any], str, str]] = [
         "invalid_type",
     ),
     (
-        {"response_format": schema_format(schema_of_bytes(MAX_SCHEMA_BYTES + 1))},
+        {"response_format": schema_format(schema_of_bytes(DEFAULT_LIMITS.schema_bytes + 1))},
         "response_format.json_schema.schema",
         "invalid_value",
     ),
     (
-        {"response_format": schema_format(nested(MAX_SCHEMA_DEPTH + 1))},
+        {"response_format": schema_format(nested(DEFAULT_LIMITS.schema_depth + 1))},
         "response_format.json_schema.schema",
         "invalid_value",
     ),
@@ -270,15 +373,9 @@ BAD_CHATS: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": [*HELLO, "Hello"]}, "messages[1]", "invalid_type"),
     (message(role=None), "messages[0].role", "missing_required_parameter"),
     (message(role="robot"), "messages[0].role", "invalid_value"),
-    (message(role="tool", tool_call_id="1"), "messages[0].role", "unsupported_parameter"),
     (message(role="function"), "messages[0].role", "unsupported_parameter"),
     (message(role=["user"]), "messages[0].role", "invalid_value"),
     (message(role="assistant", content=None), "messages[0].content", "missing_required_parameter"),
-    (
-        message(role="assistant", content=None, tool_calls=[{}]),
-        "messages[0].tool_calls",
-        "unsupported_parameter",
-    ),
     (message(content=7), "messages[0].content", "invalid_type"),
     (message(content={"text": "Hello"}), "messages[0].content", "invalid_type"),
     (message(content=[]), "messages[0].content", "invalid_value"),
@@ -304,7 +401,6 @@ BAD_CHATS: list[tuple[dict[str, Any], str, str]] = [
         "messages[0].content[0].parts",
         "unknown_parameter",
     ),
-    (message(name="Ada"), "messages[0].name", "unsupported_parameter"),
     (message(mood="good"), "messages[0].mood", "unknown_parameter"),
     ({"max_tokens": 5, "max_completion_tokens": 6}, "max_tokens", "invalid_value"),
     ({"max_completion_tokens": 0}, "max_completion_tokens", "invalid_value"),
@@ -327,10 +423,22 @@ BAD_CHATS: list[tuple[dict[str, Any], str, str]] = [
     ({"store": True}, "store", "unsupported_parameter"),
     ({"functions": [{}]}, "functions", "unsupported_parameter"),
     ({"function_call": "auto"}, "function_call", "unsupported_parameter"),
-    ({"parallel_tool_calls": False}, "parallel_tool_calls", "unsupported_parameter"),
-    ({"parallel_tool_calls": 1}, "parallel_tool_calls", "unsupported_parameter"),
-    ({"reasoning_effort": "low"}, "reasoning_effort", "unsupported_parameter"),
-    ({"service_tier": "flex"}, "service_tier", "unsupported_parameter"),
+    ({"parallel_tool_calls": 1}, "parallel_tool_calls", "invalid_type"),
+    ({"reasoning_effort": "huge"}, "reasoning_effort", "invalid_value"),
+    ({"reasoning_effort": 1}, "reasoning_effort", "invalid_value"),
+    ({"include_reasoning": "no"}, "include_reasoning", "invalid_type"),
+    ({"documents": "Old"}, "documents", "invalid_type"),
+    ({"documents": ["Old"]}, "documents[0]", "invalid_type"),
+    ({"documents": [{"text": 1}]}, "documents[0].text", "invalid_type"),
+    ({"chat_template": "{{ x }}"}, "chat_template", "unsupported_parameter"),
+    ({"thinking_token_budget": -2}, "thinking_token_budget", "invalid_value"),
+    ({"thinking_token_budget": True}, "thinking_token_budget", "invalid_type"),
+    ({"service_tier": "scale"}, "service_tier", "unsupported_parameter"),
+    ({"service_tier": "best"}, "service_tier", "invalid_value"),
+    ({"prompt_cache_key": "x" * 257}, "prompt_cache_key", "invalid_value"),
+    ({"prompt_cache_retention": "24h"}, "prompt_cache_retention", "unsupported_parameter"),
+    ({"safety_identifier": "x" * 129}, "safety_identifier", "invalid_value"),
+    ({"return_prompt_text": True}, "return_prompt_text", "unsupported_parameter"),
     ({"modalities": ["text", "audio"]}, "modalities", "unsupported_parameter"),
     ({"echo": True}, "echo", "unsupported_parameter"),
     ({"chat_template": "{{ 1 }}"}, "chat_template", "unsupported_parameter"),
@@ -492,7 +600,7 @@ def test_every_parameter_of_openais_client_is_known(options: Any) -> None:
 def test_null_means_not_given_for_every_optional_field(
     request_type: type[ChatRequest | CompletionRequest], parse: Parse, body: dict[str, Any]
 ) -> None:
-    names = request_type.model_fields.keys() | request_type.unsupported.keys()
+    names = request_type._keys | request_type.unsupported.keys()
     nulls = dict.fromkeys(names - body.keys())
     assert parse(json.dumps(nulls | body).encode()) == parse(json.dumps(body).encode())
 
@@ -513,7 +621,19 @@ def test_null_means_not_given_in_nested_objects() -> None:
         {"function_call": "none"},
         {"parallel_tool_calls": True},
         {"service_tier": "auto"},
-        {"service_tier": "default"},
+        {"service_tier": "flex"},
+        {"service_tier": "fast"},
+        {"prompt_cache_key": "k"},
+        {"prompt_cache_retention": "in_memory"},
+        {"prompt_cache_options": {"mode": "implicit"}},
+        {"safety_identifier": "someone"},
+        {"session_id": "a session"},
+        {"request_id": "mine"},
+        {"length_penalty": 1},
+        {"bad_words": []},
+        {"repetition_detection": {}},
+        {"priority": -5},
+        {"truncate_prompt_tokens": -1, "truncation_side": "right"},
         {"store": False},
         {"modalities": ["text"]},
         {"echo": False},
@@ -531,17 +651,6 @@ def test_what_asks_for_nothing_changes_nothing(fields: dict[str, Any]) -> None:
     request = chat(**fields)
     assert sampling_of(request) == sampling_of(chat())
     assert request.conversation() == HELLO
-
-
-def test_a_developer_speaks_as_the_system_does() -> None:
-    assert chat(**message(role="developer")).conversation() == [
-        {"role": "system", "content": "Hello"}
-    ]
-
-
-def test_text_parts_are_joined_by_lines_as_vllm_joins_them() -> None:
-    parts = [{"type": "text", "text": "Hello"}, {"type": "text", "text": "you"}]
-    assert chat(**message(content=parts)).conversation()[0]["content"] == "Hello\nyou"
 
 
 def test_an_empty_message_is_a_message() -> None:
@@ -631,6 +740,13 @@ def test_each_form_of_prompt_becomes_a_list_of_prompts(
             Sampling(max_tokens=1000, stream_interval=5),
         ),
         ({"n": 8}, Sampling(max_tokens=1000)),
+        ({"prompt_logprobs": 0}, Sampling(max_tokens=1000, prompt_logprobs=0)),
+        ({"allowed_token_ids": [7, 0]}, Sampling(max_tokens=1000, allowed_token_ids=(7, 0))),
+        ({"bad_words": ["a", " b"]}, Sampling(max_tokens=1000, bad_words=("a", " b"))),
+        (
+            {"repetition_detection": {"max_pattern_size": 3, "min_count": 2}},
+            Sampling(max_tokens=1000, repetition_detection=Repetition(3, 1, 2)),
+        ),
     ],
     ids=_name,
 )
@@ -649,6 +765,11 @@ def test_a_chat_is_sampled_as_it_asks(fields: dict[str, Any], expected: Sampling
         ({"echo": True, "logprobs": 5}, Sampling(max_tokens=16, logprobs=5, prompt_logprobs=5)),
         ({"echo": True, "max_tokens": 0}, Sampling(max_tokens=1)),
         ({"best_of": 2, "n": 2}, Sampling(max_tokens=16)),
+        ({"prompt_logprobs": 3}, Sampling(max_tokens=16, prompt_logprobs=3)),
+        (
+            {"prompt_logprobs": 3, "echo": True, "logprobs": 5},
+            Sampling(max_tokens=16, logprobs=5, prompt_logprobs=5),
+        ),
     ],
     ids=_name,
 )
@@ -656,6 +777,7 @@ def test_a_completion_is_sampled_as_it_asks(fields: dict[str, Any], expected: Sa
     assert sampling_of(completion(**fields)) == expected
 
 
+TAG = {"begin": "<f>", "schema": {"type": "object"}, "end": "</f>"}
 OBJECT = {"type": "object", "properties": {"é": {"enum": [None, 1.5]}, "a": {}}}
 OBJECT_TEXT = '{"type":"object","properties":{"é":{"enum":[null,1.5]},"a":{}}}'
 
@@ -671,6 +793,19 @@ OBJECT_TEXT = '{"type":"object","properties":{"é":{"enum":[null,1.5]},"a":{}}}'
         (schema_format(OBJECT), StructuredOutputs(json=OBJECT_TEXT)),
         (schema_format({}), StructuredOutputs(json="{}")),
         (schema_format(None), StructuredOutputs(json_object=True)),
+        (
+            {"type": "structural_tag", "format": {"type": "any_text"}},
+            StructuredOutputs(
+                structural_tag='{"type":"structural_tag","format":{"type":"any_text"}}'
+            ),
+        ),
+        (
+            {"type": "structural_tag", "structures": [TAG], "triggers": ["<f>"]},
+            StructuredOutputs(
+                structural_tag='{"type":"structural_tag","structures":[{"begin":"<f>","schema":'
+                '{"type":"object"},"end":"</f>"}],"triggers":["<f>"]}'
+            ),
+        ),
     ],
     ids=_name,
 )
@@ -683,10 +818,47 @@ def test_the_form_of_an_answer_is_given_on(
     assert sampling.structured_outputs == expected
 
 
+@pytest.mark.parametrize("ask", [chat, completion])
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"json": OBJECT}, StructuredOutputs(json=OBJECT_TEXT)),
+        ({"json": json.dumps(OBJECT)}, StructuredOutputs(json=OBJECT_TEXT)),
+        ({"json_object": True, "json": None}, StructuredOutputs(json_object=True)),
+        ({"regex": ""}, StructuredOutputs(regex="")),
+        ({"choice": ["a", ""]}, StructuredOutputs(choice=("a", ""))),
+        ({"grammar": 'root ::= "a"'}, StructuredOutputs(grammar='root ::= "a"')),
+        ({"structural_tag": '{"format": {}}'}, StructuredOutputs(structural_tag='{"format":{}}')),
+        ({"structural_tag": {"format": {}}}, StructuredOutputs(structural_tag='{"format":{}}')),
+        ({"regex": "a", "disable_any_whitespace": False}, StructuredOutputs(regex="a")),
+    ],
+    ids=_name,
+)
+def test_each_form_of_vllms_is_given_on(
+    ask: Callable[..., ChatRequest | CompletionRequest],
+    wanted: dict[str, Any],
+    expected: StructuredOutputs,
+) -> None:
+    asked = ask(structured_outputs=wanted, response_format={"type": "text"})
+    assert sampling_of(asked).structured_outputs == expected
+    assert asked.form_field == "structured_outputs"
+
+
 @pytest.mark.parametrize(
     "keyword",
     [
         {"not": {}},
+        {"contains": {}},
+        {"multipleOf": 2, "type": "number"},
+        {"uniqueItems": True},
+        {"allOf": [{}, {}]},
+        {"pattern": "a", "maxLength": 2},
+        {"format": "email", "minLength": 2},
+        {"format": "binary", "type": ["null", "string"]},
+        {"patternProperties": {"a": {}, "b": {}}},
+        {"patternProperties": {"a": {}}, "properties": {"a": {}}},
+        {"propertyNames": {}, "properties": {}},
+        {"unevaluatedProperties": False, "propertyNames": {}},
         {"if": {}, "then": {}},
         {"dependentSchemas": {}},
         {"$dynamicRef": "#a"},
@@ -722,6 +894,8 @@ def test_a_schema_of_which_a_part_would_not_hold_is_refused(
     [
         {"properties": {"not": {"type": "string"}, "if": {}, "$ref": {}}, "required": ["not"]},
         {"patternProperties": {"not": {}}, "$defs": {"if": {}}, "definitions": {"not": {}}},
+        {"uniqueItems": False, "allOf": [{}], "format": "int32", "type": "integer"},
+        {"type": "string", "format": "date-time"},
         {"enum": [{"not": 1}], "const": {"if": 1}, "default": {"not": 1}},
         {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}},
     ],
@@ -738,11 +912,13 @@ def test_a_schema_is_enforced_whether_it_is_called_strict_or_not(strict: bool | 
 
 
 def test_a_schema_may_be_as_large_and_as_deep_as_the_limits_say() -> None:
-    large = chat(response_format=schema_format(schema_of_bytes(MAX_SCHEMA_BYTES)))
+    large = chat(response_format=schema_format(schema_of_bytes(DEFAULT_LIMITS.schema_bytes)))
     assert large.structured_outputs is not None
     assert large.structured_outputs.json is not None
-    assert len(large.structured_outputs.json.encode()) == MAX_SCHEMA_BYTES
-    assert chat(response_format=schema_format(nested(MAX_SCHEMA_DEPTH))).structured_outputs
+    assert len(large.structured_outputs.json.encode()) == DEFAULT_LIMITS.schema_bytes
+    assert chat(
+        response_format=schema_format(nested(DEFAULT_LIMITS.schema_depth))
+    ).structured_outputs
 
 
 def test_a_schema_with_an_infinite_number_is_refused() -> None:
@@ -775,6 +951,81 @@ def test_a_completion_with_a_form_may_echo_its_prompt() -> None:
 def test_an_echo_alone_is_told_from_one_that_goes_on() -> None:
     assert completion(echo=True, max_tokens=0).echo_only
     assert not completion(echo=True).echo_only
+
+
+@pytest.mark.parametrize(
+    ("limit", "fields", "param"),
+    [
+        ("n", {"n": 3}, "n"),
+        ("stop", {"stop": ["a", "b", "c"]}, "stop"),
+        ("top_logprobs", {"prompt_logprobs": 3}, "prompt_logprobs"),
+        ("logit_bias", {"logit_bias": {"1": 1, "2": 2, "3": 3}}, "logit_bias"),
+        ("allowed_token_ids", {"allowed_token_ids": [1, 2, 3]}, "allowed_token_ids"),
+        ("bad_words", {"bad_words": ["a", "b", "c"]}, "bad_words"),
+        ("schema_bytes", {"structured_outputs": {"json": {"a": 1}}}, "structured_outputs.json"),
+        ("schema_depth", {"structured_outputs": {"json": nested(3)}}, "structured_outputs.json"),
+        ("regex_chars", {"structured_outputs": {"regex": "abc"}}, "structured_outputs.regex"),
+        ("grammar_bytes", {"structured_outputs": {"grammar": "abc"}}, "structured_outputs.grammar"),
+        ("choices", {"structured_outputs": {"choice": ["a"] * 3}}, "structured_outputs.choice"),
+        ("prompts", {"prompt": ["a", "b", "c"]}, "prompt"),
+        ("prompts", {"prompt": [[1], [2], [3]]}, "prompt"),
+    ],
+    ids=_name,
+)
+def test_the_configuration_says_how_much_is_too_much(
+    limit: str, fields: dict[str, Any], param: str
+) -> None:
+    body = json.dumps({**COMPLETION, **fields}).encode()
+    with pytest.raises(BadRequest) as refusal:
+        parse_completion(body, Limits(**{limit: 2}))
+    assert (refusal.value.param, refusal.value.code) == (param, "invalid_value")
+    parse_completion(body, Limits())
+
+
+@pytest.mark.parametrize(
+    ("limit", "fields", "param"),
+    [
+        ("messages", {"messages": HELLO * 3}, "messages"),
+        ("top_logprobs", {"logprobs": True, "top_logprobs": 3}, "top_logprobs"),
+        (
+            "tools",
+            {"tools": [{"type": "function", "function": {"name": n}} for n in "abc"]},
+            "tools",
+        ),
+    ],
+)
+def test_the_configuration_says_how_much_is_too_much_for_a_chat(
+    limit: str, fields: dict[str, Any], param: str
+) -> None:
+    body = json.dumps({**CHAT, **fields}).encode()
+    with pytest.raises(BadRequest) as refusal:
+        parse_chat(body, Limits(**{limit: 2}))
+    assert (refusal.value.param, refusal.value.code) == (param, "invalid_value")
+    parse_chat(body, Limits())
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({}, [1, 2, 3, 4, 5, 6]),
+        ({"truncate_prompt_tokens": 2}, [5, 6]),
+        ({"truncate_prompt_tokens": 2, "truncation_side": "left"}, [5, 6]),
+        ({"truncate_prompt_tokens": 2, "truncation_side": "right"}, [1, 2]),
+        ({"truncate_prompt_tokens": 6}, [1, 2, 3, 4, 5, 6]),
+        ({"truncate_prompt_tokens": -1}, [2, 3, 4, 5, 6]),
+        ({"truncate_prompt_tokens": -1, "max_tokens": 3}, [4, 5, 6]),
+        ({"truncate_prompt_tokens": -1, "max_tokens": 6}, [6]),
+    ],
+    ids=_name,
+)
+def test_a_prompt_is_cut_as_it_is_asked_for(fields: dict[str, Any], kept: list[int]) -> None:
+    assert chat(**fields).shortened([1, 2, 3, 4, 5, 6], 6) == kept
+
+
+def test_a_prompt_is_not_cut_to_more_than_the_context() -> None:
+    with pytest.raises(BadRequest) as refusal:
+        chat(truncate_prompt_tokens=7).shortened([1], 6)
+    assert refusal.value.param == "truncate_prompt_tokens"
 
 
 @pytest.mark.parametrize(
@@ -894,8 +1145,8 @@ def test_no_bytes_raise_anything_but_bad_request(body: bytes) -> None:
     check(parse_completion, body)
 
 
-CHAT_KEYS = sorted(ChatRequest.model_fields.keys() | ChatRequest.unsupported.keys())
-COMPLETION_KEYS = sorted(CompletionRequest.model_fields.keys())
+CHAT_KEYS = sorted(ChatRequest._keys | ChatRequest.unsupported.keys())
+COMPLETION_KEYS = sorted(CompletionRequest._keys)
 MESSAGE_KEYS = st.sampled_from(["role", "content", "name", "type", "text"])
 MESSAGES = st.lists(st.dictionaries(MESSAGE_KEYS, JSON | st.just("user"), max_size=3), max_size=3)
 

@@ -70,6 +70,17 @@ class TestPrompts:
         assert not half.fits(4_500)
 
 
+def test_a_model_that_caches_nothing_has_room_for_any_prompt() -> None:
+    cacheless = Capacity(max_num_seqs=8, kv_cache_tokens=0, max_num_batched_tokens=256)
+    assert seen(in_flight=1, capacity=cacheless).fits(10**6)
+
+
+def test_an_engine_that_pools_gets_the_next_steps_inputs_before_the_last_ones_are_done() -> None:
+    facts = {"max_num_seqs": 8, "kv_cache_tokens": 0, "max_num_batched_tokens": 256}
+    assert Capacity.of({**facts, "pooling": None}).max_num_seqs == 8
+    assert Capacity.of({**facts, "pooling": {"task": "embed"}}).max_num_seqs == 16
+
+
 def test_a_prompt_may_have_the_whole_cache_however_many_routers_there_are() -> None:
     assert seen(in_flight=0, others=1, routers=4).fits(9_000)
 

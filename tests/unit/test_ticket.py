@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from deployments.messages import Sampling
+from deployments.messages import NOT_SAMPLED, Adapter, Pooling, Sampling
 from deployments.scheduling.terms import Terms
 from deployments.stream import Stream
 from deployments.ticket import OUTPUT_WEIGHT, work
@@ -17,6 +17,9 @@ class TestCost:
 
     async def test_of_a_generated_token_is_more_than_of_a_prompts(self) -> None:
         assert work(0, 1) > work(1, 0)
+
+    async def test_of_an_input_that_is_pooled_is_that_of_its_tokens(self) -> None:
+        assert ticket(prompt=[1] * 10, expected_output=0).cost == 10
 
 
 class TestContext:
@@ -72,6 +75,19 @@ class TestWhatAnEngineGets:
         assert ticket(terms=Terms(cache_salt="pepper")).sequence(0).cache_salt == "pepper"
         assert ticket().sequence(0).cache_salt is None
 
+    async def test_has_its_adapter_also_when_another_engine_goes_on(self) -> None:
+        law = Adapter(1, "law", "/law")
+        moved = ticket(adapter=law)
+        assert moved.sequence(0).adapter == law
+        moved.emitted += [7]
+        assert moved.sequence(1).adapter == law
+        assert ticket().sequence(0).adapter is None
+
+    async def test_is_what_to_make_of_an_input_that_is_pooled(self) -> None:
+        pooled = ticket(sampling=Pooling("embed")).sequence(0)
+        assert (pooled.pooling, pooled.sampling) == (Pooling("embed"), NOT_SAMPLED)
+        assert ticket().sequence(0).pooling is None
+
     async def test_tells_what_has_been_generated_elsewhere(self) -> None:
         moved = ticket(prompt=[4, 5])
         moved.emitted += [7, 8]
@@ -83,10 +99,3 @@ class TestWhatAnEngineGets:
         sequence = moved.sequence(0)
         moved.emitted += [7, 8]
         assert sequence.emitted_token_ids == []
-
-    async def test_asks_again_for_the_prompts_logprobs_only_before_the_first_token(self) -> None:
-        echo = ticket(sampling=Sampling(5, logprobs=1, prompt_logprobs=1))
-        assert echo.sequence(0).sampling.prompt_logprobs == 1
-        echo.emitted.append(7)
-        sampling = echo.sequence(1).sampling
-        assert (sampling.prompt_logprobs, sampling.logprobs) == (None, 1)

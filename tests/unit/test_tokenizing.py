@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from deployments import default_model
+from deployments.chat_template import ChatTemplate, Message
 from deployments.errors import BadRequest
-from deployments.tokenizing import LONG_CHARS, Message, Tokenizing
+from deployments.tokenizing import LONG_CHARS, Tokenizing
 
 CONVERSATION: list[Message] = [
     {"role": "system", "content": "Be brief."},
@@ -63,6 +64,15 @@ class TestText:
 
     async def test_has_only_ids_of_the_vocabulary(self, tokenizing: Tokenizing) -> None:
         assert tokenizing.vocab_size == 2048
+
+    @pytest.mark.parametrize("count", [2, LONG_CHARS])
+    async def test_comes_of_any_number_of_tokens_as_of_few(
+        self, count: int, tokenizing: Tokenizing
+    ) -> None:
+        ids = [0, *await tokenizing.encode(" word" * count, add_special_tokens=False)]
+        assert await tokenizing.text(ids) == "<|bos|>" + " word" * count
+        strings = await tokenizing.strings(ids)
+        assert (len(strings), strings[0], strings[1]) == (len(ids), "<|bos|>", "Ġword")
         assert all(0 <= i < 2048 for i in await tokenizing.encode("any old text at all"))
 
     async def test_is_the_same_however_long_it_is(self, tokenizing: Tokenizing) -> None:
@@ -116,13 +126,6 @@ class TestChat:
             await tokenizing.chat(messages)
         assert caught.value.param == "messages"
 
-    async def test_needs_a_template(self, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        plain = Tokenizing(str(source))
-        monkeypatch.setattr(plain._tokenizer, "chat_template", None)
-        with pytest.raises(BadRequest, match="no chat template") as caught:
-            await plain.chat(CONVERSATION)
-        assert caught.value.param == "model"
-
 
 class TestLongText:
     @pytest.fixture
@@ -133,6 +136,8 @@ class TestLongText:
     def slow(self, blocking: BlockingTokenizer) -> Tokenizing:
         slow = Tokenizing.__new__(Tokenizing)
         slow._tokenizer = blocking
+        slow._template = ChatTemplate(blocking)
+        slow._default_kwargs = {}
         return slow
 
     async def test_does_not_hold_up_the_event_loop(

@@ -1,291 +1,242 @@
-"""Frames: whole messages arrive in order, and a bad peer is cut off without harm."""
-
 import asyncio
-from typing import Any
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import uvicorn
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.config import HTTP_PROTOCOLS
+from uvicorn.importer import import_from_string
+from uvicorn.server import ServerState
 
-from deployments import wire
-from deployments.messages import (
-    PROTOCOL,
-    Abort,
-    Delta,
-    Hello,
-    Load,
-    Refusal,
-    Sampling,
-    Sequence,
-    Step,
-    StructuredOutputs,
-    Submit,
-    ToEngine,
-)
-from deployments.wire import Connection
-from tests.unit.fakes import until
-from tests.unit.loops import on_both_loops
-from tests.unit.peers import Peer, ScriptedEngine, router_at, scripted_engine
+from serve_app.http import edge, wire
+
+POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\n"
 
 
-class FakeTransport(asyncio.Transport):
-    """Keeps what is written, and reports the end of the connection as asyncio does: later."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = bytearray()
-        self.aborted = False
-        self.closed = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += data
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def is_closing(self) -> bool:
-        return self.aborted or self.closed
-
-    def abort(self) -> None:
-        self.aborted = True
-
-    def close(self) -> None:
-        self.closed = True
+async def reads_everything(scope: Scope, receive: Receive, send: Send) -> None:
+    try:
+        body = await Request(scope, receive).body()
+    except ClientDisconnect:
+        return
+    await PlainTextResponse(f"{len(body)} bytes")(scope, receive, send)
 
 
-def connected(peer: Peer) -> FakeTransport:
-    transport = FakeTransport()
-    peer.connection.connection_made(transport)
-    return transport
+async def reads_nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse("no")(scope, receive, send)
 
 
-def frames(*messages: Any) -> bytes:
-    """The bytes that stand for these messages."""
-    sender = Peer(ToEngine)
-    transport = connected(sender)
-    sender.send(*messages)
-    return bytes(transport.written)
+class Client:
+    """A connection to the server under test."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def says(self, data: bytes) -> None:
+        """Send it, though nobody may listen any more."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def hears(self, text: bytes) -> bytes:
+        """What comes up to the end of `text`."""
+        return await asyncio.wait_for(self.reader.readuntil(text), 5)
+
+    async def hears_all(self) -> bytes:
+        """What comes until the server closes."""
+        return await asyncio.wait_for(self.reader.read(), 5)
+
+    async def floods(self, piece: bytes) -> None:
+        """Send the piece again and again."""
+        async with asyncio.timeout(5):
+            while True:
+                await self.says(piece)
+                await asyncio.sleep(0)
+
+    async def hears_while_it_floods(self, piece: bytes) -> bytes:
+        """What comes until the server closes, though the client goes on sending the piece."""
+        hearing = asyncio.create_task(self.hears_all())
+        with suppress(ConnectionError):
+            await self.floods(piece)
+        return await hearing
 
 
-def frame(body: bytes) -> bytes:
-    return len(body).to_bytes(4, "little") + body
-
-
-texts = st.text(max_size=20)
-numbers = st.integers(0, 2**31)
-outputs = st.builds(StructuredOutputs, json=st.none() | texts, json_object=st.booleans())
-samplings = st.builds(
-    Sampling,
-    max_tokens=numbers,
-    temperature=st.floats(0, 2),
-    stop=st.just(()),
-    structured_outputs=st.none() | outputs,
-)
-sequences = st.builds(
-    Sequence,
-    id=numbers,
-    prompt_token_ids=st.lists(numbers, max_size=50),
-    sampling=samplings,
-    emitted_token_ids=st.lists(numbers, max_size=50),
-    cache_salt=st.none() | texts,
-)
-to_engine = st.one_of(
-    st.builds(Hello, protocol=numbers, router=texts, secret=texts),
-    st.builds(Submit, sequences=st.lists(sequences, max_size=3)),
-    st.builds(Abort, ids=st.lists(numbers, max_size=20)),
-)
-
-
-class TestFrames:
-    @given(st.lists(to_engine, max_size=5), st.data())
-    def test_messages_come_whole_and_in_order_however_the_bytes_are_cut(
-        self, messages: list[Any], data: st.DataObject
-    ) -> None:
-        raw = frames(*messages)
-        cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=20)))
-        receiver = Peer(ToEngine)
-        connected(receiver)
-        for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
-            receiver.connection.data_received(raw[start:end])
-        assert receiver.received == messages
-
-    def test_messages_come_whole_byte_by_byte(self) -> None:
-        messages = [Abort([1, 2]), Hello(PROTOCOL, "é", "s"), Abort([])]
-        receiver = Peer(ToEngine)
-        connected(receiver)
-        for byte in frames(*messages):
-            receiver.connection.data_received(bytes([byte]))
-        assert receiver.received == messages
-
-    def test_each_message_is_delivered_as_soon_as_its_last_byte_is_there(self) -> None:
-        first, second = frames(Abort([1])), frames(Abort([2]))
-        receiver = Peer(ToEngine)
-        connected(receiver)
-        receiver.connection.data_received(first + second[:-1])
-        assert receiver.received == [Abort([1])]
-        receiver.connection.data_received(second[-1:])
-        assert receiver.received == [Abort([1]), Abort([2])]
-
-    def test_the_buffer_of_a_sent_message_is_not_used_again_for_the_next(self) -> None:
-        kept: list[bytes] = []
-        sender = Peer(ToEngine)
-        transport = connected(sender)
-        transport.write = kept.append  # type: ignore[assignment,method-assign]
-        sender.send(Abort([1]), Abort([2, 3]))
-        assert b"".join(kept) == frames(Abort([1]), Abort([2, 3]))
-
-
-class TestBadPeer:
-    def test_is_cut_off_at_the_length_of_an_oversized_frame(self) -> None:
-        receiver = Peer(ToEngine)
-        transport = connected(receiver)
-        receiver.connection.data_received((wire.MAX_FRAME_BYTES + 1).to_bytes(4, "little"))
-        assert transport.aborted
-
-    @pytest.mark.parametrize(
-        "body",
-        [
-            b"",
-            b"\xc1",
-            b"GET / HTTP/1.1",
-            frames(Step([], Load()))[4:] + b"more",
-            frames(Refusal("x"))[4:],  # a router's message
-            b"\x94\x00\x01\xa2\xff\xfe\xa1s",  # a Hello whose name is not UTF-8
-            b"\x95\x00\x01\xa1r\xa1s" + b"\x91" * 100_000,  # ... with something very deep behind
-            b"\x92\x01\xdd\xff\xff\xff\xff",  # a Submit of four thousand million sequences
-        ],
+@asynccontextmanager
+async def connected(
+    app: ASGIApp = reads_everything, keep_alive_s: int = 5
+) -> AsyncIterator[Client]:
+    """A client of a server of this protocol."""
+    config = uvicorn.Config(app, lifespan="off", timeout_keep_alive=keep_alive_s, log_config=None)
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: wire.Protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
     )
-    def test_is_cut_off_for_a_frame_that_is_no_message(self, body: bytes) -> None:
-        receiver = Peer(ToEngine)
-        transport = connected(receiver)
-        receiver.connection.data_received(frame(body))
-        assert transport.aborted
-        assert receiver.received == []
-
-    @given(st.binary(max_size=200))
-    def test_does_no_harm_with_any_bytes(self, raw: bytes) -> None:
-        receiver = Peer(ToEngine)
-        transport = connected(receiver)
-        receiver.connection.data_received(frame(raw))
-        assert transport.aborted == (not receiver.received)
-
-    @given(to_engine, st.data())
-    def test_does_no_harm_with_a_damaged_message(self, message: Any, data: st.DataObject) -> None:
-        raw = bytearray(frames(message))
-        raw[data.draw(st.integers(4, len(raw) - 1))] = data.draw(st.integers(0, 255))
-        receiver = Peer(ToEngine)
-        transport = connected(receiver)
-        receiver.connection.data_received(bytes(raw))
-        assert transport.aborted == (not receiver.received)
-
-    def test_is_not_heard_any_more_once_it_is_cut_off(self) -> None:
-        receiver = Peer(ToEngine)
-        connected(receiver)
-        heard: list[Any] = []
-
-        def cut_off(connection: Connection[Any], message: Any) -> None:
-            heard.append(message)
-            connection.abort()
-
-        receiver.connection._on_message = cut_off
-        receiver.connection.data_received(frames(Abort([1]), Abort([2])))
-        assert heard == [Abort([1])]
-
-
-class TestOverSockets:
-    @on_both_loops
-    async def test_a_large_message_arrives_whole_between_small_ones(
-        self, scripted: ScriptedEngine
-    ) -> None:
-        large = Submit([Sequence(1, list(range(1_000_000)), Sampling(5))])
-        async with router_at(scripted.replica, hello=False) as router:
-            router.send(Abort([1]), large, Abort([2]))
-            await until(lambda: scripted.peers and len(scripted.peers[0].received) == 3)
-        assert scripted.peers[0].received == [Abort([1]), large, Abort([2])]
-
-    @on_both_loops
-    async def test_what_was_sent_before_a_close_still_arrives(
-        self, scripted: ScriptedEngine
-    ) -> None:
-        async with router_at(scripted.replica, hello=False) as router:
-            for number in range(1000):
-                router.send(Abort(list(range(number))))
-            router.connection.close()
-            await router.is_cut_off()
-            engine = scripted.peers[0]
-            await engine.is_cut_off()
-        assert len(engine.received) == 1000
-
-    @on_both_loops
-    async def test_what_is_sent_after_a_close_is_dropped(self, scripted: ScriptedEngine) -> None:
-        async with router_at(scripted.replica, hello=False) as router:
-            router.connection.close()
-            assert not router.connection.is_open
-            router.send(Abort([1]))
-            await router.is_cut_off()
-            router.send(Abort([2]))
-            await scripted.peers[0].is_cut_off()
-        assert scripted.peers[0].received == []
-
-    @on_both_loops
-    async def test_the_end_is_reported_once_to_either_end(self, scripted: ScriptedEngine) -> None:
-        async with router_at(scripted.replica, hello=False) as router:
-            router.send(Abort([1]))
-            await until(lambda: scripted.peers and scripted.peers[0].received)
-            scripted.peers[0].connection.abort()
-            scripted.peers[0].connection.close()
-            await router.is_cut_off()
-            router.connection.abort()
-        assert (router.lost, scripted.peers[0].lost) == (1, 1)
-
-    @on_both_loops
-    async def test_garbage_ends_the_connection_and_nothing_else(
-        self, scripted: ScriptedEngine
-    ) -> None:
-        async with router_at(scripted.replica, hello=False) as good:
-            reader, writer = await asyncio.open_connection("127.0.0.1", scripted.port)
-            writer.write(b"\x94\x00\x01\xa2\xff\xfe\xa1s".join([b"\x08\0\0\0", b""]))
-            assert await reader.read() == b""
-            writer.close()
-            good.send(Abort([1]))
-            await until(lambda: scripted.peers[0].received == [Abort([1])])
-
-    @on_both_loops
-    async def test_a_peer_that_reads_nothing_is_cut_off_when_too_much_waits_for_it(
-        self, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(wire, "MAX_UNSENT_BYTES", 1 << 20)
-        async with router_at(scripted.replica, hello=False) as router:
-            await until(lambda: scripted.peers and scripted.peers[0].connection.is_open)
-            _transport(scripted.peers[0]).pause_reading()
-            message, sent = Step([Delta(1, "x" * 100_000, [])], Load()), 0
-            while router.connection.is_open:
-                router.send(message)
-                sent += 1
-                assert sent < 1000, "a hundred megabytes wait for a peer that reads nothing"
-            await router.is_cut_off()
-        assert sent > 10
-
-    @on_both_loops
-    async def test_one_large_message_does_not_make_a_peer_that_reads_be_behind(
-        self, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(wire, "MAX_UNSENT_BYTES", 1 << 20)
-        large = Refusal("x" * (16 << 20))
-        async with router_at(scripted.replica, hello=False) as router:
-            await until(lambda: scripted.peers and scripted.peers[0].connection.is_open)
-            scripted.peers[0].send(large, Refusal("after it"))
-            await router.hears(Refusal, 2)
-        assert [len(message.reason) for message in router.received] == [16 << 20, 8]
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    try:
+        yield Client(reader, writer)
+    finally:
+        writer.transport.abort()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        server.close()
 
 
 @pytest.fixture
-async def scripted() -> Any:
-    async with scripted_engine() as engine:
-        yield engine
+def short(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], None]:
+    """Sets one of the protocol's bounds."""
+
+    def set_(bound: str, value: float) -> None:
+        monkeypatch.setattr(wire, bound, value)
+
+    return set_
 
 
-def _transport(peer: Peer) -> asyncio.Transport:
-    transport = peer.connection._transport
-    assert transport is not None
-    return transport
+def error(answer: bytes) -> tuple[bytes, str]:
+    """The status line, and the code of the error in OpenAI's shape."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    content = json.loads(body)["error"]
+    assert set(content) == {"message", "type", "param", "code"}
+    assert b"application/json" in head
+    return head.partition(b"\r\n")[0], content["code"]
+
+
+TOO_LARGE = (b"HTTP/1.1 431 Request Header Fields Too Large", "request_header_fields_too_large")
+TOO_LATE = (b"HTTP/1.1 408 Request Timeout", "request_timeout")
+
+
+def test_serves_servers_speak_it_once_the_edge_is_asked_for() -> None:
+    edge.middlewares()
+    assert import_from_string(HTTP_PROTOCOLS["auto"]) is wire.Protocol
+
+
+async def test_requests_follow_each_other_on_one_connection() -> None:
+    async with connected() as client:
+        for size in (5, 0, 7):
+            await client.says(POST + b"Content-Length: %d\r\n\r\n" % size + b"x" * size)
+            assert (await client.hears(b"%d bytes" % size)).startswith(OK)
+
+
+async def test_a_request_may_come_byte_by_byte() -> None:
+    async with connected() as client:
+        for byte in POST + b"Content-Length: 3\r\n\r\nabc":
+            await client.says(bytes([byte]))
+        assert await client.hears(b"3 bytes")
+
+
+async def test_what_is_no_http_is_a_400_in_openais_shape() -> None:
+    async with connected() as client:
+        await client.says(b"\x16\x03\x01 hello\r\n\r\n")
+        assert error(await client.hears_all()) == (b"HTTP/1.1 400 Bad Request", "invalid_http")
+
+
+@pytest.mark.parametrize(
+    "piece", [b"x" * 10_000, b"x-header: x\r\n" * 1000], ids=["a header", "headers"]
+)
+async def test_an_endless_head_is_cut_off_with_a_431(piece: bytes) -> None:
+    async with connected() as client:
+        await client.says(POST + b"x-first: x")
+        assert error(await client.hears_while_it_floods(piece)) == TOO_LARGE
+
+
+async def test_a_head_that_does_not_come_to_its_end_is_a_408(
+    short: Callable[[str, float], None],
+) -> None:
+    short("HEAD_S", 0.05)
+    async with connected() as client:
+        await client.says(POST)
+        assert error(await client.hears_all()) == TOO_LATE
+
+
+async def test_so_is_a_second_one_on_the_same_connection(
+    short: Callable[[str, float], None],
+) -> None:
+    short("HEAD_S", 0.05)
+    async with connected() as client:
+        await client.says(POST + b"Content-Length: 1\r\n\r\nx" + POST)
+        await client.hears(b"1 bytes")
+        await client.says(b"x-")
+        assert error(await client.hears_all()) == TOO_LATE
+
+
+async def test_who_connects_and_says_nothing_is_let_go_without_a_word(
+    short: Callable[[str, float], None],
+) -> None:
+    short("HEAD_S", 0.05)
+    async with connected() as client:
+        assert await client.hears_all() == b""
+
+
+async def test_a_slow_body_is_no_slow_head(short: Callable[[str, float], None]) -> None:
+    short("HEAD_S", 0.05)
+    async with connected() as client:
+        await client.says(POST + b"Content-Length: 1\r\n\r\n")
+        await asyncio.sleep(0.1)  # longer than a head may take
+        await client.says(b"x")
+        assert await client.hears(b"1 bytes")
+
+
+async def test_an_answer_before_the_end_of_the_body_is_read_and_then_the_connection_ends(
+    short: Callable[[str, float], None],
+) -> None:
+    short("LINGER_S", 0.05)
+    async with connected(reads_nothing) as client:
+        await client.says(CHUNKED)
+        assert (await client.hears_all()).endswith(b"no")
+
+
+async def test_a_body_without_end_is_cut_off_behind_the_answer() -> None:
+    async with connected(reads_nothing) as client:
+        await client.says(CHUNKED)
+        assert await client.hears(b"no")
+        with pytest.raises(ConnectionError):
+            await client.hears_while_it_floods(b"8000\r\n" + b"x" * 0x8000 + b"\r\n")
+
+
+async def test_so_is_whatever_follows_what_was_refused() -> None:
+    async with connected() as client:
+        await client.says(b"\x00\r\n\r\n")
+        assert error(await client.hears_all())[1] == "invalid_http"
+        with pytest.raises(ConnectionError):
+            await client.floods(b"x" * 100_000)
+
+
+async def test_a_body_that_ends_behind_the_answer_leaves_the_connection_whole(
+    short: Callable[[str, float], None],
+) -> None:
+    short("LINGER_S", 0.2)
+    async with connected(reads_nothing) as client:
+        await client.says(POST + b"Content-Length: 3\r\n\r\na")
+        assert await client.hears(b"no")
+        await client.says(b"bc")
+        await asyncio.sleep(0.3)  # longer than it would have lingered
+        await client.says(POST + b"Content-Length: 0\r\n\r\n")
+        assert await client.hears(b"no")
+
+
+async def test_a_connection_at_rest_ends_after_the_keep_alive_time() -> None:
+    async with connected(reads_nothing, keep_alive_s=0) as client:
+        await client.says(POST + b"Content-Length: 3\r\n\r\na")
+        assert await client.hears(b"no")
+        await client.says(b"bc")
+        assert await client.hears_all() == b""
+
+
+async def test_what_is_wrong_behind_a_request_does_not_mix_with_its_answer() -> None:
+    started, go = asyncio.Event(), asyncio.Event()
+
+    async def answers_late(scope: Scope, receive: Receive, send: Send) -> None:
+        started.set()
+        await go.wait()
+
+    async with connected(answers_late) as client:
+        await client.says(POST + b"Content-Length: 0\r\n\r\n")
+        await started.wait()
+        await client.says(b"\x00\x00\r\n\r\n")
+        assert await client.hears_all() == b""
+        go.set()

@@ -1,0 +1,34 @@
+"""Which parsers vLLM has for what models mark as thoughts and as calls of tools.
+
+Read from vLLM's source text, not by importing it (see engine_args.py).
+"""
+
+import ast
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+
+def tool_parsers() -> frozenset[str]:
+    """The names of vLLM's tool parsers; empty when vLLM is not installed."""
+    return _keys("tool_parsers", "_TOOL_PARSERS_TO_REGISTER")
+
+
+def reasoning_parsers() -> frozenset[str]:
+    """The names of vLLM's reasoning parsers; empty when vLLM is not installed."""
+    return _keys("reasoning", "_REASONING_PARSERS_TO_REGISTER")
+
+
+@cache
+def _keys(package: str, table: str) -> frozenset[str]:
+    """The keys of the dictionary `table` in one of vLLM's packages."""
+    vllm = importlib.util.find_spec("vllm")
+    if vllm is None or vllm.origin is None:
+        return frozenset()
+    source = (Path(vllm.origin).parent / package / "__init__.py").read_text()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            if table in names:
+                return frozenset(ast.literal_eval(key) for key in node.value.keys if key)
+    return frozenset()
