@@ -208,8 +208,8 @@ class EngineServer:
             if router not in self._inboxes:
                 return None
             starting = self._engine.submit(router, sequence)
-            if sequence.sampling.structured_outputs is not None or sequence.adapter is not None:
-                # To check a schema takes a while, or to load an adapter: others need not wait.
+            if sequence.sampling.is_slow_to_check or sequence.adapter is not None:
+                # That takes a while, and so does to load an adapter: others need not wait.
                 self._spawn(self._start_later(router, sequence, starting))
                 continue
             error = await self._start(sequence, starting)

@@ -78,6 +78,11 @@ class Sampling(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, fr
     bad_words: tuple[str, ...] = ()
     repetition_detection: Repetition | None = None
 
+    @property
+    def is_slow_to_check(self) -> bool:
+        """Whether vLLM takes long to look at it: it parses forms, and tokenizes bad words."""
+        return self.structured_outputs is not None or bool(self.bad_words)
+
 
 class Pooling(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, frozen=True):
     """What to make of one input instead of text. Names are those of vLLM's `PoolingParams`."""

@@ -46,7 +46,7 @@ Batches = dict[Hashable, list[Delta]]
 
 _USAGE = UsageContext.OPENAI_API_SERVER
 """vLLM sizes batches by it: a server's are larger than those of an engine of unknown use."""
-_SCHEMA_THREADS = 2  # so that one slow schema does not hold up all others
+_CHECKING_THREADS = 2  # so that what takes long does not hold up all others
 _STEP_TIME_WEIGHT = 0.1  # of the newest step in the moving average
 
 
@@ -116,7 +116,7 @@ class VllmEngine:
         self._takes_over = config.diffusion_config is None
         self._config = config
         self.adapters = LoadedAdapters.of(self._llm, config)
-        self._schemas = ThreadPoolExecutor(_SCHEMA_THREADS, "schemas")
+        self._checking = ThreadPoolExecutor(_CHECKING_THREADS, "checking")
         self._names: dict[tuple[Hashable, int], str] = {}
         """Every sequence, from its submission on."""
         self._sequences: dict[str, Running | Pooled] = {}
@@ -177,12 +177,12 @@ class VllmEngine:
         lora = None
         if sequence.adapter is not None:
             lora = await self.adapters.hold(request_id, sequence.adapter)
-        if sequence.sampling.structured_outputs is None:
+        if not sequence.sampling.is_slow_to_check:
             return self._checked_request(request_id, sequence, lora)
-        # vLLM builds a grammar to see whether it could: up to seconds.
+        # The router has tried the form out, and it passed.
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
-            self._schemas, self._checked_request, request_id, sequence, lora
+            self._checking, self._checked_request, request_id, sequence, lora
         )
 
     def _checked_request(
@@ -265,7 +265,7 @@ class VllmEngine:
 
     def shutdown(self) -> None:
         """Stop the engine core and its workers."""
-        self._schemas.shutdown(wait=False, cancel_futures=True)
+        self._checking.shutdown(wait=False, cancel_futures=True)
         self._llm.shutdown(timeout=5)
 
     def _on_outputs(self, outputs: EngineCoreOutputs) -> list[str]:

@@ -31,7 +31,7 @@ class LoadRequest(StrictObject):
 
     lora_name: ModelName
     """What clients will ask for."""
-    lora_path: Annotated[str, Field(min_length=1, max_length=4096, pattern="^[^\0]+$")]
+    lora_path: Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
     """A directory below one of the model's `adapter_dirs`."""
     load_inplace: bool = False
     """Whether it may take the place of a loaded adapter of that name."""

@@ -50,7 +50,8 @@ class Ingress:
         forms = FormChecker(
             cpu_ms=config.limits.form_cpu_ms, memory_mb=config.limits.form_memory_mb
         )
-        forms.start()
+        if any(model.engine_args.get("runner") != "pooling" for model in config.models):
+            forms.start()
         self._service = Service(
             router=Router(
                 engines,

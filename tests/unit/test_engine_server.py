@@ -15,6 +15,7 @@ from deployments.messages import (
     Sampling,
     Sequence,
     Step,
+    StructuredOutputs,
     Submit,
 )
 from tests.unit.fakes import FakeClock, Serving, until
@@ -171,6 +172,31 @@ class TestSequences:
             router.send(Submit([adapted]), submit(2))
             await served.engine.next_submitted(2)
             served.engine.gate.set()
+
+    @pytest.mark.parametrize(
+        "slow",
+        [
+            Sampling(1, structured_outputs=StructuredOutputs(regex="a")),
+            Sampling(1, bad_words=("a",)),
+        ],
+        ids=["form", "bad words"],
+    )
+    async def test_do_not_wait_for_what_is_slow_to_check(
+        self, served: Serving, slow: Sampling
+    ) -> None:
+        served.engine.gate.clear()
+        async with router_at(served.replica) as router:
+            router.send(Submit([Sequence(1, [1], slow)]), submit(2))
+            await served.engine.next_submitted(2)
+            served.engine.gate.set()
+
+    async def test_tell_which_field_an_engine_refuses(self, served: Serving) -> None:
+        served.engine.refuse = lambda _: BadRequest("No such token.", param="stop_token_ids")
+        async with router_at(served.replica) as router:
+            router.send(submit(1))
+            await until(lambda: deltas(router))
+            [[refused]] = deltas(router)
+            assert (refused.bad_request, refused.param) == (True, "stop_token_ids")
 
     async def test_are_aborted_as_the_router_says_after_all_it_said_before(
         self, served: Serving
