@@ -35,6 +35,9 @@ class Attack:
     """Between two pieces."""
     closes: bool = False
     """Whether the server has to close the connection."""
+    is_http: bool = True
+    """Whether it becomes a request, so that the refusal is in OpenAI's shape; HAProxy has its own
+    words for what does not."""
     waits_s: float = 0.0
     """How long the server may wait before it is to answer at once."""
 
@@ -86,7 +89,7 @@ def attacks(model: str, listening_port: int) -> list[Attack]:
     return [
         Attack("n=16384", chat(n=16384)),
         Attack("2,000 prompts", completion(prompt=["x"] * 2000)),
-        Attack("regex (a+)+b", forced(regex="(a+)+b" * 43)),
+        Attack("regex (a+)+b", forced(regex="(a+)+b")),
         Attack("regex (a{1,999}){1,999}", forced(regex="(a{1,999}){1,999}")),
         Attack("grammar of 30,000 brackets", forced(grammar="root ::= " + "(" * 30_000)),
         Attack("schema of depth 10,000", _posted(CHAT, _deep_schema(model, 10_000))),
@@ -97,10 +100,17 @@ def attacks(model: str, listening_port: int) -> list[Attack]:
         Attack('"seed": 2**70', chat(seed=2**70)),
         Attack('"stop": [1]', chat(stop=[1])),
         Attack("2 MB of nested arrays", _posted(CHAT, _nested_arrays(2 * 1024 * 1024))),
-        Attack("100 MB of headers", _headers(100 * 1024 * 1024), closes=True),
-        Attack("an endless header", _endless_header, closes=True),
+        Attack("100 MB of headers", _headers(100 * 1024 * 1024), closes=True, is_http=False),
+        Attack("an endless header", _endless_header, closes=True, is_http=False),
         Attack("an endless chunked body", _endless_body, closes=True),
-        Attack("a head in drops", _drops, pause_s=0.2, closes=True, waits_s=SLOW_HEAD_S),
+        Attack(
+            "a head in drops",
+            _drops,
+            pause_s=0.2,
+            closes=True,
+            is_http=False,
+            waits_s=SLOW_HEAD_S,
+        ),
     ]
 
 

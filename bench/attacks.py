@@ -47,7 +47,7 @@ class Round:
         """Whether each was refused by name and in time, and cut off where it has to be."""
         return all(
             400 <= one.status < 500
-            and one.code is not None
+            and (one.code is not None or not self.attack.is_http)
             and one.answered_s <= self.attack.waits_s + _ANSWERED_WITHIN_S
             and (one.closed or not self.attack.closes)
             for one in self.verdicts

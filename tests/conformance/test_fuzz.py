@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import httpx
 import msgspec
-import psutil
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from serve_app.http import openapi_answers
 from serve_app.http.app import ENDPOINTS
 from tests.support import models, wild
 from tests.support.bodies import valid
+from tests.support.engines import engine_pids
 from tests.support.server import Server
 from tests.unit.http_fixtures import MODEL, Site, completion, site
 
@@ -95,7 +95,7 @@ def test_no_body_is_too_much_for_the_application(asgi: Asgi, piece: int) -> None
 
 
 def test_no_body_is_too_much_for_a_server(server: Server) -> None:
-    before = pids(server)
+    before = engine_pids(server, models.SMALL, models.LARGE)
     with httpx.Client(base_url=server.url, timeout=ANSWERED_WITHIN_S) as client:
 
         def post(path: str, body: bytes) -> tuple[int, bytes]:
@@ -111,14 +111,4 @@ def test_no_body_is_too_much_for_a_server(server: Server) -> None:
         ask()
         canary = {"model": models.SMALL, "prompt": "Hi", "max_tokens": 3}
         assert post("/v1/completions", json.dumps(canary).encode())[0] == 200
-    assert pids(server) == before
-
-
-def pids(server: Server) -> set[int]:
-    """Of the engine replicas and of all that they have started, engine cores among it."""
-    replicas = {
-        engine["pid"] for name in (models.SMALL, models.LARGE) for engine in server.engines(name)
-    }
-    started = [child for pid in replicas for child in psutil.Process(pid).children(recursive=True)]
-    assert any("VLLM::EngineCore" in " ".join(child.cmdline()) for child in started)
-    return replicas | {child.pid for child in started}
+    assert engine_pids(server, models.SMALL, models.LARGE) == before
