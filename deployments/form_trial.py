@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -181,13 +180,13 @@ class _Any:
 def _grow(costs: list[float]) -> bool:
     """Whether tokens become ever dearer; a text that has to end before its walk does is let pass.
 
-    The middle of many is looked at: one may have been interrupted.
+    The cheapest of many is looked at: where others work, too, most are dearer than they need be.
     """
     if len(costs) < _WALK:
         return False
     half = len(costs) // 2
     parts = costs[:_WINDOW], costs[half - _WINDOW : half], costs[-_WINDOW:]
-    first, middle, last = map(median, parts)
+    first, middle, last = map(min, parts)
     return last > max(_NOTICEABLE_S, _GROWS * first, _GOES_ON * middle)
 
 

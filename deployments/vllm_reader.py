@@ -89,7 +89,7 @@ class VllmReader:
         if self._tells_late:
             self._text.append(text)
             self._said.append(said)
-            if last:
+            if last and not self._failed:
                 said.add(self._unsaid())
         if last:
             self._turn.end()

@@ -35,8 +35,15 @@ _BEHIND_HAPROXY = {
     "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy.sh")),
     "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(corrections.BUFFER_BYTES),
 }
-_HAPROXY_PORTS = {"RAY_SERVE_HAPROXY_METRICS_PORT": 9101, "RAY_SERVE_HAPROXY_STATS_PORT": 8404}
-"""Serve's own choice for HAProxy's pages; a second server on this machine takes others."""
+_PORTS = {
+    "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
+    "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": 8500,
+    "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": 9500,
+}
+"""Serve's own choice for HAProxy's pages, and for the proxy that HAProxy asks while no router is
+up; a second server on this machine takes others. Of that proxy's port two servers would have a
+half each, and one that starts would be answered for by the other."""
 _INGRESS_PORTS = (
     "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT",
     "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT",
@@ -60,7 +67,7 @@ def prepare(*, haproxy: bool, local: bool = False) -> None:
         os.environ.setdefault(name, value)
     if haproxy:
         os.environ |= _internal(local=local)
-        for name, port in _HAPROXY_PORTS.items():
+        for name, port in _PORTS.items():
             os.environ.setdefault(name, str(port if _is_free(port) else any_free_port()))
         if not os.environ.keys() & set(_INGRESS_PORTS):
             first = _free_ingress_start()

@@ -1,5 +1,6 @@
 """A real server in processes of its own, for tests that use it from outside."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -110,7 +111,9 @@ class Server:
     def kill(self) -> None:
         """Kill everything that is left, for a test that has failed."""
         for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has gone meanwhile
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
 
 
 def start(config: Mapping[str, Any], *arguments: str) -> Server:

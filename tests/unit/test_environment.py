@@ -91,10 +91,20 @@ def test_a_second_server_takes_other_ports_for_haproxys_pages(
     with socket.socket() as probe:
         probe.bind(("", 0))
         free_port = probe.getsockname()[1]
-    monkeypatch.setattr(environment, "_HAPROXY_PORTS", {METRICS: busy_port, STATS: free_port})
+    monkeypatch.setattr(environment, "_PORTS", {METRICS: busy_port, STATS: free_port})
     environment.prepare(haproxy=True)
     assert variables[STATS] == str(free_port)
     assert variables[METRICS] != str(busy_port)
+
+
+def test_the_proxy_behind_haproxy_has_a_port_of_its_own_in_every_server(
+    variables: dict[str, str], busy_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = {name: busy_port for name in environment._PORTS if "FALLBACK" in name}
+    monkeypatch.setattr(environment, "_PORTS", ports)
+    environment.prepare(haproxy=True)
+    assert len(ports) == 2
+    assert all(variables[name] != str(busy_port) for name in ports)
 
 
 def test_no_haproxy_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
