@@ -148,7 +148,8 @@ def _needs(limits: Limits, state: State, seen: Observation, now: float) -> Itera
             left = max(0.0, work + arriving * start_s - supply.done_in(start_s, due))
             later_s = left / (planned * rate) if planned else math.inf
             if max(wait_s, later_s) > target_s:
-                replicas = math.ceil((left / max(target_s, start_s) + arriving / BUSY) / rate)
+                share = (left / max(target_s, start_s) + arriving / BUSY) / rate
+                replicas = math.ceil(min(share, limits.max_replicas))
         if wait_s > target_s:
             replicas = max(replicas, supply.ready + 1)
         each = f"{rate:.0f}/s each" if rate else "nobody knows how much each does"
@@ -195,5 +196,6 @@ def _enough(limits: Limits, state: State, seen: Observation, now: float) -> int:
     enough = max(1, math.ceil(state.busy / IDLE))
     arriving = sum(demand.high for demand in state.demand.values())
     if state.supply.rate:
-        enough = max(enough, math.ceil(arriving / (IDLE * state.supply.rate)))
+        share = min(arriving / IDLE / state.supply.rate, limits.max_replicas)
+        enough = max(enough, math.ceil(share))
     return enough

@@ -107,6 +107,8 @@ def served_by_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
     running = Server([program, "run", "serve_app:build", f"config={file}"], 8000, {})
     try:
         running.wait_until_ready()
+        # Serve's command line loses a Ctrl-C that comes while it waits for the application.
+        eventually(lambda: "is ready at" in running.tail(), 20, "serve run says that it is ready")
         yield running
         running.stop()
     finally:
