@@ -179,7 +179,6 @@ def _exists(name: str) -> BadRequest:
         f"The adapter '{name}' has been loaded already. To load another in its place, set "
         "'load_inplace' to true.",
         param="lora_name",
-        code="invalid_value",
     )
 
 
@@ -187,5 +186,4 @@ def _is_configured(name: str) -> BadRequest:
     return BadRequest(
         f"The adapter '{name}' stands in the server's configuration, which alone can change it.",
         param="lora_name",
-        code="invalid_value",
     )

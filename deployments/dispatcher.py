@@ -91,7 +91,6 @@ class Dispatcher:
             raise BadRequest(
                 "'priority' must be 0: this server's queue is in the order of arrival.",
                 param="priority",
-                code="invalid_value",
             )
         if self._closed or self._has_no_engine():
             raise no_engine()
@@ -153,7 +152,7 @@ class Dispatcher:
             self._close(ticket)
         elif delta.bad_request:
             error = delta.error or "The engine refused the request."
-            self._fail(ticket, BadRequest(error, param=delta.param, code="invalid_value"))
+            self._fail(ticket, BadRequest(error, param=delta.param))
         else:
             if not ticket.moves:  # one sequence that fails everywhere says nothing of the engines
                 link.breaker.failed(self._now())

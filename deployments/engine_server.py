@@ -230,12 +230,10 @@ class EngineServer:
         try:
             await starting
         except BadRequest as exc:
-            refusal = Delta(sequence.id, "", [], "error", error=exc.message, bad_request=True)
-            refusal.param = exc.param
-            return refusal
+            return _error(sequence, exc.message, bad_request=True, param=exc.param)
         except Exception:
             logger.exception("the engine could not take a sequence")
-            return Delta(sequence.id, "", [], "error", error="the engine could not take it")
+            return _error(sequence, "the engine could not take it")
         return None
 
     async def _beat(self) -> None:
@@ -268,3 +266,9 @@ class EngineServer:
             self._progress.canary_failed()
         else:
             self._progress.canary_ended()
+
+
+def _error(
+    sequence: Sequence, reason: str, *, bad_request: bool = False, param: str | None = None
+) -> Delta:
+    return Delta(sequence.id, "", [], "error", error=reason, bad_request=bad_request, param=param)

@@ -107,9 +107,7 @@ class FormChecker:
         else:
             reason = await self._find_out(form, tenant, key)
         if reason is not None:
-            raise BadRequest(
-                f"No text can be held to '{param}': {reason}.", param=param, code="invalid_value"
-            )
+            raise BadRequest(f"No text can be held to '{param}': {reason}.", param=param)
 
     async def close(self) -> None:
         if self._running is not None:

@@ -18,8 +18,7 @@ from deployments.messages import Adapter, Sampling
 from serve_app.adapter_config import ModelName
 from serve_app.http.auth import check_admin, terms_of
 from serve_app.http.body import read_json_body
-from serve_app.http.parsing import MISSING_PARAMETER, StrictObject, never, parse
-from serve_app.http.protocol import invalid
+from serve_app.http.parsing import MISSING_PARAMETER, StrictObject, invalid, never, parse
 from serve_app.http.service import Service
 from serve_app.http.sse import timing
 
@@ -98,7 +97,7 @@ async def _try(request: Request, base: str, adapter: Adapter) -> list[tuple[byte
             while await stream.read():
                 pass
         except BadRequest as exc:
-            raise BadRequest(exc.message, param="lora_path", code="invalid_value") from exc
+            raise BadRequest(exc.message, param="lora_path") from exc
     return timing(stream)
 
 

@@ -173,7 +173,6 @@ def level_of(request: Request, tier: str | None = None) -> Level:
         raise BadRequest(
             f"'service_tier' must not ask for another class than the header {CLASS_HEADER}.",
             param="service_tier",
-            code="invalid_value",
         )
     return _allowed(client, _LEVELS[name], CLASS_HEADER)
 
@@ -231,4 +230,4 @@ def _header(request: Request, name: str) -> str | None:
 
 
 def _bad_header(name: str, wanted: str) -> BadRequest:
-    return BadRequest(f"The header {name} must be {wanted}.", param=name, code="invalid_value")
+    return BadRequest(f"The header {name} must be {wanted}.", param=name)

@@ -22,8 +22,8 @@ from serve_app.http.openapi_requests import (
     is_not,
     only,
 )
-from serve_app.http.parsing import never, not_yet, parse
-from serve_app.http.protocol import FREE_FORMAT, UNSUPPORTED, GenerationRequest, invalid
+from serve_app.http.parsing import invalid, never, not_yet, parse
+from serve_app.http.protocol import FREE_FORMAT, UNSUPPORTED, GenerationRequest
 from serve_app.http.tools import Function, Mode, NamedTool, ToolChoice, chosen_function
 from serve_app.limits import DEFAULT_LIMITS, Limits
 

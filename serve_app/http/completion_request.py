@@ -7,8 +7,8 @@ from pydantic import model_validator
 
 from serve_app.http.fields import COMPLETION_MAX_TOKENS, Alternatives, Length, Prompt
 from serve_app.http.openapi_requests import Rules, either, false, given, is_, is_not
-from serve_app.http.parsing import never, parse
-from serve_app.http.protocol import UNSUPPORTED, GenerationRequest, invalid
+from serve_app.http.parsing import invalid, never, parse
+from serve_app.http.protocol import UNSUPPORTED, GenerationRequest
 from serve_app.limits import DEFAULT_LIMITS, Limits
 
 

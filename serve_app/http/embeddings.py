@@ -11,9 +11,8 @@ from starlette.responses import Response
 from deployments.messages import Pooling
 from serve_app.http.body import read_json_body
 from serve_app.http.embedding_request import EmbeddingRequest
-from serve_app.http.parsing import parse
+from serve_app.http.parsing import invalid, parse
 from serve_app.http.pooling import Pool
-from serve_app.http.protocol import invalid
 from serve_app.http.service import Service
 from serve_app.http.tasks import EMBED
 

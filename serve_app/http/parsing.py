@@ -160,6 +160,12 @@ def not_yet(*choices: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def invalid(field: str, predicate: str) -> BadRequest:
+    """What is wrong with a field that can only be told beside others. Validators may raise it, too:
+    pydantic lets through what is no ValueError."""
+    return BadRequest(f"'{field}' {predicate}.", param=field)
+
+
 def parse(model: type[Model], body: bytes, limits: Limits = DEFAULT_LIMITS) -> Model:
     """The body as `model`; raises `BadRequest`, whatever the body is."""
     content = _read_object(body)

@@ -15,8 +15,8 @@ from deployments.messages import Pooling
 from deployments.tokenizing import Tokenizing
 from serve_app.http.auth import check_model, terms_of
 from serve_app.http.generation import Usage, new_id
+from serve_app.http.parsing import invalid
 from serve_app.http.pooling_request import InputRequest, PoolingRequest
-from serve_app.http.protocol import invalid
 from serve_app.http.service import Service
 from serve_app.http.sse import timing
 from serve_app.http.tasks import facts_for

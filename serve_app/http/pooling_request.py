@@ -15,8 +15,7 @@ from serve_app.http.fields import Quick, TokenIds, prompt_kind
 from serve_app.http.fields import Text as SomeText
 from serve_app.http.limiting import LengthWithin
 from serve_app.http.openapi_requests import Rules, absent, either, given, is_not
-from serve_app.http.parsing import INVALID_TYPE, Noops, StrictObject, never
-from serve_app.http.protocol import invalid
+from serve_app.http.parsing import INVALID_TYPE, Noops, StrictObject, invalid, never
 
 _UNSUPPORTED: Mapping[str, Noops] = {
     **never("cache_salt mm_processor_kwargs normalize request_id"),

@@ -45,7 +45,7 @@ from serve_app.http.openapi_requests import (
     is_not,
     only,
 )
-from serve_app.http.parsing import INVALID_VALUE, Noops, StrictObject, never
+from serve_app.http.parsing import Noops, StrictObject, invalid, never
 from serve_app.http.repetition import RepetitionDetection
 from serve_app.http.structured import Constraint, ResponseFormat
 
@@ -270,11 +270,6 @@ class GenerationRequest(StrictObject):
             for field in ("ignore_eos", "min_tokens"):
                 if getattr(self, field):
                     raise invalid(field, "must be left out where the form of the answer is given")
-
-
-def invalid(field: str, predicate: str) -> BadRequest:
-    # Pydantic lets through what is no ValueError, so this needs no translation.
-    return BadRequest(f"'{field}' {predicate}.", param=field, code=INVALID_VALUE)
 
 
 def _min_tokens_beyond(length: int) -> BadRequest:

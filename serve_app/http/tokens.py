@@ -20,10 +20,10 @@ from serve_app.http.parsing import (
     MISSING_PARAMETER,
     Refused,
     StrictObject,
+    invalid,
     never,
     parse,
 )
-from serve_app.http.protocol import invalid
 from serve_app.http.rendering import render
 from serve_app.http.service import Service
 

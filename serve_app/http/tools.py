@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
-from deployments.errors import BadRequest
 from deployments.messages import StructuredOutputs
 from serve_app.http.fields import Quick
 from serve_app.http.limiting import LengthWithin
@@ -15,6 +14,7 @@ from serve_app.http.parsing import (
     Refused,
     StrictObject,
     describe,
+    invalid,
     not_yet,
 )
 from serve_app.http.schemas import Name, compact_json, schema_text
@@ -122,9 +122,7 @@ def chosen_function(tools: Sequence[Tool] | None, choice: NamedTool | Mode) -> F
     if isinstance(choice, NamedTool):
         return _named(choice.function.name, tools)
     if tools is None and choice != "none":
-        raise BadRequest(
-            "'tool_choice' needs 'tools' to choose from.", param="tool_choice", code=INVALID_VALUE
-        )
+        raise invalid("tool_choice", "needs 'tools' to choose from")
     return None
 
 
@@ -132,9 +130,5 @@ def _named(name: str, tools: Sequence[Tool] | None) -> Function:
     for tool in tools or ():
         if tool.function.name == name:
             return tool.function
-    param = "tool_choice.function.name"
-    raise BadRequest(
-        f"'{param}' must be the name of one of the 'tools', but it is {describe(name)}.",
-        param=param,
-        code=INVALID_VALUE,
-    )
+    predicate = f"must be the name of one of the 'tools', but it is {describe(name)}"
+    raise invalid("tool_choice.function.name", predicate)
