@@ -89,6 +89,7 @@ class Server:
                     self._hear(self._children[key.fd])
         for child in self._children.values():
             os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)  # nobody else may be there to do so
 
     def _take(self) -> bool:
         """Whether the socket is still open."""

@@ -83,7 +83,7 @@ def _reason(exc: Exception) -> str:
     return words or type(exc).__name__
 
 
-def is_lark(grammar: str) -> bool:
+def _is_lark(grammar: str) -> bool:
     """Whether vLLM takes a grammar for Lark's syntax: no line of it has a rule of EBNF."""
     lines = (re.split(r"#|//", line)[0] for line in grammar.split("\n"))
     return not any("::=" in line for line in lines)
@@ -114,7 +114,7 @@ def _compile(
     if form.choice is not None:
         return compiler.compile_grammar("root ::= " + " | ".join(map(_quoted, form.choice)))
     if form.grammar is not None:
-        lark = is_lark(form.grammar)
+        lark = _is_lark(form.grammar)
         return (compiler.compile_lark if lark else compiler.compile_grammar)(form.grammar)
     assert form.structural_tag is not None
     return _compile_tag(compiler, form.structural_tag)

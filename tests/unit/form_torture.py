@@ -17,7 +17,7 @@ def _spin() -> str:
 def _allocate() -> str:
     held = []
     while True:
-        held.append(bytearray(1 << 20))
+        held.append(bytearray(16 << 20))
 
 
 def _overflow() -> str:
