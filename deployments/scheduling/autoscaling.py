@@ -29,7 +29,7 @@ What is not seen is no reason to shrink: while somebody is not heard, nothing go
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -60,9 +60,10 @@ def decide(
         state = _first(limits, seen, now)
         return state, Decision(state.wanted, Cause.START)
     state = _learnt(state, seen, now)
-    decision = _bounds(limits, state) or _up(limits, state, seen, now)
+    needs = list(_needs(limits, state, seen, now))
+    decision = _bounds(limits, state) or _up(limits, state, seen, needs)
     if decision is None:
-        state, decision = _down(limits, state, seen, now)
+        state, decision = _down(limits, state, seen, needs, now)
     if decision.replicas != state.wanted:  # the time for the next ones to go begins anew
         state = replace(state, wanted=decision.replicas, spare_since=None)
     return state, decision
@@ -157,10 +158,10 @@ def _needs(limits: Limits, state: State, seen: Observation, now: float) -> Itera
         yield _Need(level, wait_s, later_s, target_s, replicas, figures)
 
 
-def _up(limits: Limits, state: State, seen: Observation, now: float) -> Decision | None:
+def _up(limits: Limits, state: State, seen: Observation, needs: Sequence[_Need]) -> Decision | None:
     if seen.quiet:  # what is left of the averages wakes nobody
         return None
-    need = max(_needs(limits, state, seen, now), key=lambda need: need.replicas)
+    need = max(needs, key=lambda need: need.replicas)
     replicas = limits.bounded(max(need.replicas, int(any(seen.queued.values()))))
     if replicas <= state.wanted:
         return None
@@ -168,7 +169,9 @@ def _up(limits: Limits, state: State, seen: Observation, now: float) -> Decision
     return Decision(replicas, cause if state.wanted else Cause.WAKE, str(need))
 
 
-def _down(limits: Limits, state: State, seen: Observation, now: float) -> tuple[State, Decision]:
+def _down(
+    limits: Limits, state: State, seen: Observation, needs: Sequence[_Need], now: float
+) -> tuple[State, Decision]:
     """Fewer, when fewer have done for long enough; as many until then."""
     wanted = state.wanted
     steady = Decision(wanted, Cause.STEADY)
@@ -177,7 +180,7 @@ def _down(limits: Limits, state: State, seen: Observation, now: float) -> tuple[
     quiet_s = -1.0 if state.quiet_since is None else now - state.quiet_since
     if wanted and limits.min_replicas == 0 and quiet_s >= limits.idle_timeout_s:
         return state, Decision(0, Cause.IDLE, f"nothing for {limits.idle_timeout_s:g} s")
-    enough = limits.bounded(_enough(limits, state, seen, now))
+    enough = limits.bounded(_enough(limits, state, needs))
     if enough >= wanted:
         return replace(state, spare_since=None), steady
     since = state.spare_since
@@ -189,9 +192,9 @@ def _down(limits: Limits, state: State, seen: Observation, now: float) -> tuple[
     return state, Decision(state.peak, Cause.SPARE, f"they have done for {limits.hold_s:g} s")
 
 
-def _enough(limits: Limits, state: State, seen: Observation, now: float) -> int:
+def _enough(limits: Limits, state: State, needs: Sequence[_Need]) -> int:
     """How many hold what there is, with a margin."""
-    if any(need.wait_s > _CALM * need.target_s for need in _needs(limits, state, seen, now)):
+    if any(need.wait_s > _CALM * need.target_s for need in needs):
         return state.wanted
     enough = max(1, math.ceil(state.busy / IDLE))
     arriving = sum(demand.high for demand in state.demand.values())
