@@ -23,7 +23,6 @@ from vllm.sampling_params import (
     RepetitionDetectionParams,
     RequestOutputKind,
     SamplingParams,
-    StructuredOutputsParams,
 )
 from vllm.tokenizers import TokenizerLike
 from vllm.usage.usage_lib import UsageContext
@@ -34,9 +33,10 @@ from vllm.v1.metrics.loggers import StatLoggerBase
 
 from deployments import engine_args as choices
 from deployments.errors import BadRequest
-from deployments.messages import Delta, Load, Sequence, StructuredOutputs
+from deployments.messages import Delta, Load, Sequence
 from deployments.vllm_adapters import LoadedAdapters
-from deployments.vllm_facts import engine_facts
+from deployments.vllm_facts import EngineFacts, engine_facts
+from deployments.vllm_forms import form_params
 from deployments.vllm_pooling import Pooled, pooling_params
 from deployments.vllm_resume import EMITTED
 from deployments.vllm_sequence import Running, end_of
@@ -94,6 +94,9 @@ class VllmEngine:
     the event loop that will use the engine; everything else happens on that loop.
     """
 
+    facts: EngineFacts
+    """What routers must know of it; known once it has started."""
+
     def __init__(self, engine_args: Mapping[str, Any]) -> None:
         args = {
             **engine_args,
@@ -129,7 +132,6 @@ class VllmEngine:
         self._last_step_at = 0.0
         self.last_progress = time.monotonic()
         """When the engine core last answered anything (monotonic seconds)."""
-        self.facts = engine_facts(config)
 
     async def start(
         self, on_step: Callable[[Batches], None], on_death: Callable[[Exception], None]
@@ -321,7 +323,7 @@ def _sampling_params(sequence: Sequence) -> SamplingParams:
     for name in ("allowed_token_ids", "bad_words", "stop", "stop_token_ids"):
         fields[name] = None if fields[name] is None else list(fields[name])
     if sampling.structured_outputs is not None:
-        fields["structured_outputs"] = _structured_outputs(sampling.structured_outputs)
+        fields["structured_outputs"] = form_params(sampling.structured_outputs)
     if sampling.repetition_detection is not None:
         rule = msgspec.structs.asdict(sampling.repetition_detection)
         fields["repetition_detection"] = RepetitionDetectionParams(**rule)
@@ -330,15 +332,3 @@ def _sampling_params(sequence: Sequence) -> SamplingParams:
         fields["prompt_logprobs"] = None  # they went out before the first token
     # Nobody else holds it, so vLLM need not copy it.
     return SamplingParams(**fields, output_kind=RequestOutputKind.DELTA, skip_clone=True)
-
-
-def _structured_outputs(wanted: StructuredOutputs) -> StructuredOutputsParams:
-    # What is not None counts as given.
-    return StructuredOutputsParams(
-        json=wanted.json,
-        json_object=wanted.json_object or None,
-        structural_tag=wanted.structural_tag,
-        regex=wanted.regex,
-        choice=wanted.choice and list(wanted.choice),
-        grammar=wanted.grammar,
-    )

@@ -52,7 +52,7 @@ class EngineFacts(msgspec.Struct, frozen=True):
     """None of one that generates."""
 
 
-def engine_facts(config: VllmConfig, supported_tasks: Sequence[str] = ()) -> EngineFacts:
+def engine_facts(config: VllmConfig, supported_tasks: Sequence[str]) -> EngineFacts:
     """The facts of a running engine, which has told what tasks it supports."""
     model, scheduler, cache = config.model_config, config.scheduler_config, config.cache_config
     # One block is nobody's, and all there is for a model that caches nothing.
@@ -70,7 +70,7 @@ def engine_facts(config: VllmConfig, supported_tasks: Sequence[str] = ()) -> Eng
 
 
 def _pooling_facts(model: ModelConfig, supported_tasks: Sequence[str]) -> PoolingFacts | None:
-    task = model.get_pooling_task(tuple(supported_tasks)) if supported_tasks else None
+    task = model.get_pooling_task(tuple(supported_tasks))
     if task is None:
         return None
     labels = getattr(model.hf_config, "id2label", None) or {}

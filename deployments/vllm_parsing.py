@@ -26,6 +26,7 @@ from deployments.errors import BadRequest
 from deployments.messages import Reasoning, StructuredOutputs
 from deployments.pace import Pace
 from deployments.speech import Asked
+from deployments.vllm_forms import form_params
 from deployments.vllm_reader import VllmReader
 
 
@@ -178,32 +179,18 @@ def _request(asked: Asked) -> ChatCompletionRequest:
         parallel_tool_calls=asked.parallel_tool_calls,
         include_reasoning=True,  # what is not to be shown must still be counted
         skip_special_tokens=asked.skip_special_tokens,
-        structured_outputs=_params(asked.structured_outputs),
+        structured_outputs=asked.structured_outputs and form_params(asked.structured_outputs),
         chat_template_kwargs=dict(asked.chat_template_kwargs),
     )
-
-
-def _params(form: StructuredOutputs | None) -> StructuredOutputsParams | None:
-    if form is None:
-        return None
-    given = _given(form)
-    if form.choice is not None:
-        given["choice"] = list(form.choice)
-    return StructuredOutputsParams(**given)
 
 
 def _form(params: StructuredOutputsParams | None) -> StructuredOutputs | None:
     if params is None:
         return None
-    given = _given(params)
+    values = {name: getattr(params, name) for name in StructuredOutputs.__struct_fields__}
+    given = {name: value for name, value in values.items() if value is not None}
     if isinstance(params.json, dict):
         given["json"] = json.dumps(params.json)
     if params.choice is not None:
         given["choice"] = tuple(params.choice)
     return StructuredOutputs(**given)
-
-
-def _given(form: StructuredOutputs | StructuredOutputsParams) -> dict[str, Any]:
-    """What of a form is not left out: what is not None counts for vLLM."""
-    values = {name: getattr(form, name) for name in StructuredOutputs.__struct_fields__}
-    return {name: value for name, value in values.items() if value not in (None, False)}
