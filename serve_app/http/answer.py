@@ -68,10 +68,10 @@ class Answer(ABC):
             for index in range(count)
         ]
         options = request.stream_options or _NO_OPTIONS
-        self._running = [Usage(len(prompt), 1) for prompt in prompts for _ in range(request.n)]
+        self._running: list[Usage] = []
         """Of each choice, where its events tell it."""
-        if not options.continuous_usage_stats:
-            self._running.clear()
+        if options.continuous_usage_stats:
+            self._running = [Usage(len(prompt), 1) for prompt in prompts for _ in range(request.n)]
         self._pads = options.include_obfuscation
         self._only_text = not (
             request.return_token_ids

@@ -124,7 +124,7 @@ class StreamOptions(StrictObject):
         return self
 
 
-def prompt_kind(value: object) -> str | None:
+def _prompt_kind(value: object) -> str | None:
     if isinstance(value, str):
         return "text"
     if not isinstance(value, list):
@@ -134,14 +134,17 @@ def prompt_kind(value: object) -> str | None:
     return kinds.get(type(value[0]), "texts") if value else "texts"
 
 
+ITS_KIND = Discriminator(
+    _prompt_kind,
+    custom_error_type=INVALID_TYPE,
+    custom_error_message="must be a string, an array of token ids, or an array of those",
+)
+"""Which one of these a value is: a text, its tokens, or an array of either."""
+
 Prompt = Annotated[
     Annotated[Text, Tag("text")]
     | Annotated[TokenIds, Tag("tokens")]
     | Annotated[Quick[Text], Field(min_length=1), LengthWithin("prompts"), Tag("texts")]
     | Annotated[Quick[TokenIds], Field(min_length=1), LengthWithin("prompts"), Tag("token_lists")],
-    Discriminator(
-        prompt_kind,
-        custom_error_type=INVALID_TYPE,
-        custom_error_message="must be a string, an array of token ids, or an array of those",
-    ),
+    ITS_KIND,
 ]

@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, Tag, model_validator
 
 from deployments.input_encoding import Cut, Text
-from serve_app.http.fields import Quick, TokenIds, prompt_kind
+from serve_app.http import truncation
+from serve_app.http.fields import ITS_KIND, Quick, TokenIds
 from serve_app.http.fields import Text as SomeText
 from serve_app.http.limiting import LengthWithin
-from serve_app.http.openapi_requests import Rules, absent, either, given, is_not
-from serve_app.http.parsing import INVALID_TYPE, Noops, StrictObject, invalid, never
+from serve_app.http.openapi_requests import Rules
+from serve_app.http.parsing import Noops, StrictObject, never
 
 _UNSUPPORTED: Mapping[str, Noops] = {
     **never("cache_salt mm_processor_kwargs normalize request_id"),
@@ -28,11 +29,7 @@ Input = Annotated[
     | Annotated[TokenIds, Tag("tokens")]
     | Annotated[Quick[SomeText], Field(min_length=1), LengthWithin("inputs"), Tag("texts")]
     | Annotated[Quick[TokenIds], Field(min_length=1), LengthWithin("inputs"), Tag("token_lists")],
-    Discriminator(
-        prompt_kind,
-        custom_error_type=INVALID_TYPE,
-        custom_error_message="must be a string, an array of token ids, or an array of those",
-    ),
+    ITS_KIND,
 ]
 
 
@@ -40,10 +37,7 @@ class PoolingRequest(StrictObject):
     """What they share: which model, and how long an input may be."""
 
     unsupported = MappingProxyType(_UNSUPPORTED)
-    rules: ClassVar[Rules] = (
-        is_not("truncate_prompt_tokens", 0),
-        either(absent("truncation_side"), given("truncate_prompt_tokens")),
-    )
+    rules: ClassVar[Rules] = truncation.RULES
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
     truncate_prompt_tokens: Annotated[int, Field(ge=-1)] | None = None
@@ -58,18 +52,12 @@ class PoolingRequest(StrictObject):
         length = self.truncate_prompt_tokens
         if length is None:
             return None
-        if length > context:
-            raise invalid(
-                "truncate_prompt_tokens", f"must be at most {context}, the model's context length"
-            )
+        truncation.check_context(length, context)
         return Cut(context if length == -1 else length, self.truncation_side)
 
     @model_validator(mode="after")
     def _truncation_agrees_with_itself(self) -> Self:
-        if self.truncate_prompt_tokens == 0:
-            raise invalid("truncate_prompt_tokens", "must be -1 or at least 1, but it is 0")
-        if self.truncation_side is not None and self.truncate_prompt_tokens is None:
-            raise invalid("truncation_side", "needs 'truncate_prompt_tokens'")
+        truncation.check_truncation(self.truncate_prompt_tokens, self.truncation_side)
         return self
 
 

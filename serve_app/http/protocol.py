@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from deployments.errors import BadRequest
 from deployments.messages import Sampling, StructuredOutputs
+from serve_app.http import truncation
 from serve_app.http.fields import (
     INT32_MAX,
     INT64_MAX,
@@ -40,9 +41,7 @@ from serve_app.http.openapi_requests import (
     both,
     either,
     false,
-    given,
     is_,
-    is_not,
     only,
 )
 from serve_app.http.parsing import Noops, StrictObject, invalid, never
@@ -73,8 +72,7 @@ class GenerationRequest(StrictObject):
     rules: ClassVar[Rules] = (
         either(absent("stream_options", "stream_interval"), is_("stream", True)),
         either(absent("prompt_logprobs"), false("stream")),
-        either(absent("truncation_side"), given("truncate_prompt_tokens")),
-        is_not("truncate_prompt_tokens", 0),
+        *truncation.RULES,
         either(
             both(absent("structured_outputs"), FREE_FORMAT),
             both(absent("structured_outputs"), false("ignore_eos", "min_tokens")),
@@ -181,10 +179,7 @@ class GenerationRequest(StrictObject):
         length = self.truncate_prompt_tokens
         if length is None:
             return prompt
-        if length > context:
-            raise invalid(
-                "truncate_prompt_tokens", f"must be at most {context}, the model's context length"
-            )
+        truncation.check_context(length, context)
         if length == -1:
             # Where that leaves nothing, the completion itself is too long, which is told later.
             length = max(1, context - max(1, self.requested_max_tokens or 0))
@@ -254,10 +249,7 @@ class GenerationRequest(StrictObject):
             raise invalid("prompt_logprobs", "needs 'stream' to be false")
         if self.return_tokens_as_token_ids and self.sample_logprobs is None:
             raise invalid("return_tokens_as_token_ids", "needs 'logprobs'")
-        if self.truncate_prompt_tokens == 0:
-            raise invalid("truncate_prompt_tokens", "must be -1 or at least 1, but it is 0")
-        if self.truncation_side is not None and self.truncate_prompt_tokens is None:
-            raise invalid("truncation_side", "needs 'truncate_prompt_tokens'")
+        truncation.check_truncation(self.truncate_prompt_tokens, self.truncation_side)
         self._check_form()
         return self
 

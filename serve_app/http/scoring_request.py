@@ -27,6 +27,7 @@ _NAMES = (
     Names("queries", "items"),
     Names("data_1", "data_2"),
 )
+_FIELDS = {name for names in _NAMES for name in names}
 
 
 class ScoringRequest(PoolingRequest):
@@ -39,9 +40,6 @@ class ScoringRequest(PoolingRequest):
     max_tokens_per_query: Length = 0
     """Longer queries are cut; 0 cuts none."""
     max_tokens_per_doc: Length = 0
-
-
-_FIELDS = {name for names in _NAMES for name in names}
 
 
 class ScoreRequest(ScoringRequest):
@@ -71,8 +69,7 @@ class ScoreRequest(ScoringRequest):
         return getattr(self, first), getattr(self, second)
 
     def _given(self) -> set[str]:
-        names = {name for pair in _NAMES for name in pair}
-        return {name for name in names if getattr(self, name) is not None}
+        return {name for name in _FIELDS if getattr(self, name) is not None}
 
     @model_validator(mode="after")
     def _texts_are_pairs(self) -> Self:
