@@ -17,8 +17,8 @@ from deployments.errors import BadRequest, Forbidden, ModelNotFound
 from deployments.messages import Adapter, Sampling
 from serve_app.adapter_config import ModelName
 from serve_app.http.auth import check_admin, terms_of
-from serve_app.http.body import read_json_body
-from serve_app.http.parsing import MISSING_PARAMETER, StrictObject, invalid, never, parse
+from serve_app.http.body import read
+from serve_app.http.parsing import MISSING_PARAMETER, StrictObject, invalid, never
 from serve_app.http.service import Service
 from serve_app.http.sse import timing
 
@@ -53,7 +53,7 @@ async def load_lora_adapter(request: Request) -> Response:
     """
     check_admin(request)
     service: Service = request.app.state.service
-    asked = parse(LoadRequest, await read_json_body(request, service.max_body_bytes))
+    asked = await read(request, LoadRequest)
     name, adapters = asked.lora_name, service.router.adapters
     base, path = await asyncio.to_thread(_place, service.adapter_dirs, asked)
     if name in service.router.pools:
@@ -75,7 +75,7 @@ async def unload_lora_adapter(request: Request) -> Response:
     """
     check_admin(request)
     service: Service = request.app.state.service
-    asked = parse(UnloadRequest, await read_json_body(request, service.max_body_bytes))
+    asked = await read(request, UnloadRequest)
     await service.router.adapters.remove(asked.lora_name)
     return PlainTextResponse(f"Success: LoRA adapter '{asked.lora_name}' removed successfully.")
 

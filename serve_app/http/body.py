@@ -6,9 +6,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from deployments.errors import PayloadTooLarge
+from serve_app.http.parsing import Model, parse
+from serve_app.http.service import Service
 
 BODY_S = 60.0
 """How long a body may take to come."""
+
+
+async def read(request: Request, model: type[Model]) -> Model:
+    """The body as `model`; raises BadRequest beside what `read_json_body` raises."""
+    service: Service = request.app.state.service
+    return parse(model, await read_json_body(request, service.max_body_bytes), service.limits)
 
 
 async def read_json_body(request: Request, limit: int) -> bytes:

@@ -8,9 +8,9 @@ from starlette.responses import Response
 from deployments.speech import Reader
 from serve_app.http.answer import respond
 from serve_app.http.auth import check_model, client_of
-from serve_app.http.body import read_json_body
+from serve_app.http.body import read
 from serve_app.http.chat_answer import ChatAnswer, ToolCallAnswer
-from serve_app.http.chat_request import ChatRequest, parse_chat
+from serve_app.http.chat_request import ChatRequest
 from serve_app.http.generation import plan
 from serve_app.http.hearing import Hearing
 from serve_app.http.rendering import render
@@ -22,7 +22,7 @@ from serve_app.http.tasks import GENERATE, facts_for
 async def create_chat_completion(request: Request) -> Response:
     """Answer a conversation, whole or as a stream."""
     service: Service = request.app.state.service
-    chat = parse_chat(await read_json_body(request, service.max_body_bytes), service.limits)
+    chat = await read(request, ChatRequest)
     check_model(request, chat.model)
     await service.router.reach(chat.model)
     facts = facts_for(service, chat.model, GENERATE)  # other models are refused before any work

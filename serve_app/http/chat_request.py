@@ -22,10 +22,9 @@ from serve_app.http.openapi_requests import (
     is_not,
     only,
 )
-from serve_app.http.parsing import invalid, never, not_yet, parse
+from serve_app.http.parsing import invalid, never, not_yet
 from serve_app.http.protocol import FREE_FORMAT, UNSUPPORTED, GenerationRequest
 from serve_app.http.tools import Function, Mode, NamedTool, ToolChoice, chosen_function
-from serve_app.limits import DEFAULT_LIMITS, Limits
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Tier = Literal["auto", "default", "fast", "flex", "priority"]
@@ -148,8 +147,3 @@ class ChatRequest(Conversation, GenerationRequest):
         if self.reasoning_effort is not None and effort not in (None, self.reasoning_effort):
             raise invalid("reasoning_effort", "must not differ from that of 'chat_template_kwargs'")
         return self
-
-
-def parse_chat(body: bytes, limits: Limits = DEFAULT_LIMITS) -> ChatRequest:
-    """The body of a chat completion; raises `BadRequest`."""
-    return parse(ChatRequest, body, limits)

@@ -7,11 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.messages import Pooling
-from serve_app.http.body import read_json_body
-from serve_app.http.parsing import parse
+from serve_app.http.body import read
 from serve_app.http.pooling import Pool
 from serve_app.http.pooling_request import InputRequest
-from serve_app.http.service import Service
 from serve_app.http.tasks import CLASSIFY
 
 _json = msgspec.json.Encoder().encode
@@ -19,9 +17,7 @@ _json = msgspec.json.Encoder().encode
 
 async def create_classification(request: Request) -> Response:
     """Say to which class each input belongs, and how probably."""
-    service: Service = request.app.state.service
-    body = await read_json_body(request, service.max_body_bytes)
-    asked = parse(InputRequest, body, service.limits)
+    asked = await read(request, InputRequest)
     pool = await Pool.open(request, asked, CLASSIFY)
     pooling = Pooling(CLASSIFY, use_activation=asked.use_activation)
     inputs = [(token_ids, pooling) for token_ids, _ in await pool.texts(asked)]

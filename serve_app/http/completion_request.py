@@ -7,9 +7,8 @@ from pydantic import model_validator
 
 from serve_app.http.fields import COMPLETION_MAX_TOKENS, Alternatives, Length, Prompt
 from serve_app.http.openapi_requests import Rules, either, false, given, is_, is_not
-from serve_app.http.parsing import invalid, never, parse
+from serve_app.http.parsing import invalid, never
 from serve_app.http.protocol import UNSUPPORTED, GenerationRequest
-from serve_app.limits import DEFAULT_LIMITS, Limits
 
 
 class CompletionRequest(GenerationRequest):
@@ -58,8 +57,3 @@ class CompletionRequest(GenerationRequest):
         if self.best_of not in (None, self.n):
             raise invalid("best_of", "must equal 'n': choosing among more is not supported yet")
         return self
-
-
-def parse_completion(body: bytes, limits: Limits = DEFAULT_LIMITS) -> CompletionRequest:
-    """The body of a completion; raises `BadRequest`."""
-    return parse(CompletionRequest, body, limits)

@@ -10,8 +10,8 @@ from deployments.tokenizing import Tokenizing
 from serve_app.http import logprobs
 from serve_app.http.answer import Answer, respond
 from serve_app.http.auth import check_model
-from serve_app.http.body import read_json_body
-from serve_app.http.completion_request import CompletionRequest, parse_completion
+from serve_app.http.body import read
+from serve_app.http.completion_request import CompletionRequest
 from serve_app.http.generation import plan
 from serve_app.http.hearing import check_thinking
 from serve_app.http.service import Service
@@ -21,7 +21,7 @@ from serve_app.http.tasks import GENERATE, facts_for
 async def create_completion(request: Request) -> Response:
     """Complete prompts, whole or as a stream."""
     service: Service = request.app.state.service
-    asked = parse_completion(await read_json_body(request, service.max_body_bytes), service.limits)
+    asked = await read(request, CompletionRequest)
     check_model(request, asked.model)
     await service.router.reach(asked.model)
     context = facts_for(service, asked.model, GENERATE)["max_model_len"]

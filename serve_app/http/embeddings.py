@@ -9,19 +9,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.messages import Pooling
-from serve_app.http.body import read_json_body
+from serve_app.http.body import read
 from serve_app.http.embedding_request import EmbeddingRequest
-from serve_app.http.parsing import invalid, parse
+from serve_app.http.parsing import invalid
 from serve_app.http.pooling import Pool
-from serve_app.http.service import Service
 from serve_app.http.tasks import EMBED
 
 
 async def create_embedding(request: Request) -> Response:
     """Make an embedding of each input."""
-    service: Service = request.app.state.service
-    body = await read_json_body(request, service.max_body_bytes)
-    asked = parse(EmbeddingRequest, body, service.limits)
+    asked = await read(request, EmbeddingRequest)
     pool = await Pool.open(request, asked, EMBED)
     if asked.dimensions is not None:
         _check_dimensions(asked.dimensions, asked.model, pool.facts)

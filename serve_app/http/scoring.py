@@ -9,11 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.messages import Pooling
-from serve_app.http.body import read_json_body
-from serve_app.http.parsing import invalid, parse
+from serve_app.http.body import read
+from serve_app.http.parsing import invalid
 from serve_app.http.pooling import Inputs, Pool
 from serve_app.http.scoring_request import Names, RerankRequest, ScoreRequest, ScoringRequest
-from serve_app.http.service import Service
 from serve_app.http.tasks import CLASSIFY, EMBED, SCORE
 
 Vector = NDArray[np.float32]
@@ -24,9 +23,7 @@ _LEAST_NORM = 1e-8  # torch's, by which vLLM divides
 
 async def create_score(request: Request) -> Response:
     """Score each pair of texts."""
-    service: Service = request.app.state.service
-    body = await read_json_body(request, service.max_body_bytes)
-    asked = parse(ScoreRequest, body, service.limits)
+    asked = await read(request, ScoreRequest)
     pool = await Pool.open(request, asked, SCORE)
     scores = await _Scoring(pool, asked, asked.names).run(*asked.texts)
     data = [{"index": i, "object": "score", "score": score} for i, score in enumerate(scores)]
@@ -35,9 +32,7 @@ async def create_score(request: Request) -> Response:
 
 async def create_ranking(request: Request) -> Response:
     """Order documents by how well they answer a query."""
-    service: Service = request.app.state.service
-    body = await read_json_body(request, service.max_body_bytes)
-    asked = parse(RerankRequest, body, service.limits)
+    asked = await read(request, RerankRequest)
     pool = await Pool.open(request, asked, SCORE)
     scoring = _Scoring(pool, asked, Names("query", "documents"))
     scores = await scoring.run([asked.query], asked.documents)

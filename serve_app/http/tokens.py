@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from deployments.errors import BadRequest
 from serve_app.http.auth import check_model, client_of
-from serve_app.http.body import read_json_body
+from serve_app.http.body import read
 from serve_app.http.conversation import Conversation, Message
 from serve_app.http.fields import Quick, TokenId
 from serve_app.http.limiting import LengthWithin
@@ -22,7 +22,6 @@ from serve_app.http.parsing import (
     StrictObject,
     invalid,
     never,
-    parse,
 )
 from serve_app.http.rendering import render
 from serve_app.http.service import Service
@@ -77,9 +76,7 @@ async def tokenize(request: Request) -> Response:
     They are those that a generation request with the same fields would get.
     """
     service: Service = request.app.state.service
-    asked = parse(
-        TokenizeRequest, await read_json_body(request, service.max_body_bytes), service.limits
-    )
+    asked = await read(request, TokenizeRequest)
     model = await _model(request, asked.model)
     tokenizing = service.tokenizing(model)
     if asked.prompt is None:
@@ -101,9 +98,7 @@ async def tokenize(request: Request) -> Response:
 async def detokenize(request: Request) -> Response:
     """The text of token ids, special tokens included."""
     service: Service = request.app.state.service
-    asked = parse(
-        DetokenizeRequest, await read_json_body(request, service.max_body_bytes), service.limits
-    )
+    asked = await read(request, DetokenizeRequest)
     model = await _model(request, asked.model)
     tokenizing = service.tokenizing(model)
     size = tokenizing.vocab_size

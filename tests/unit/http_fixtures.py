@@ -23,6 +23,9 @@ from deployments.speech import Parsing
 from deployments.tokenizing import Tokenizing
 from serve_app.access import Keys
 from serve_app.http.app import create_app
+from serve_app.http.chat_request import ChatRequest
+from serve_app.http.completion_request import CompletionRequest
+from serve_app.http.parsing import parse
 from serve_app.http.service import Service
 from serve_app.limits import DEFAULT_LIMITS, Limits
 from tests.unit.fakes import FACTS, FakeEngine, FakeHandle, Serving, serving, until
@@ -30,6 +33,16 @@ from tests.unit.fakes import FACTS, FakeEngine, FakeHandle, Serving, serving, un
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 MODEL = "org/model"
 BOS, OPEN = 1, 2
+
+
+def parse_chat(body: bytes, limits: Limits = DEFAULT_LIMITS) -> ChatRequest:
+    """The body of a chat completion; raises `BadRequest`."""
+    return parse(ChatRequest, body, limits)
+
+
+def parse_completion(body: bytes, limits: Limits = DEFAULT_LIMITS) -> CompletionRequest:
+    """The body of a completion; raises `BadRequest`."""
+    return parse(CompletionRequest, body, limits)
 
 
 class CharTokenizer:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from deployments.errors import BadRequest
-from serve_app.http.chat_request import ChatRequest, parse_chat
+from serve_app.http.chat_request import ChatRequest
 from serve_app.http.conversation import MAX_TEMPLATE_KWARGS_BYTES, MAX_TEMPLATE_KWARGS_DEPTH
+from tests.unit.http_fixtures import parse_chat
 
 HI = {"role": "user", "content": "Hi"}
 CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}

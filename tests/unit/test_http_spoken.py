@@ -14,7 +14,6 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from deployments.messages import Delta, Reasoning, StructuredOutputs
 from serve_app.http import openapi_answers
 from serve_app.http.chat import answer_to
-from serve_app.http.chat_request import parse_chat
 from serve_app.http.spoken import LONG_CHARS, SpokenAnswer
 from tests.unit.http_fixtures import (
     CHAT,
@@ -22,6 +21,7 @@ from tests.unit.http_fixtures import (
     Site,
     chat,
     events,
+    parse_chat,
     row,
     say,
     site,

@@ -17,9 +17,9 @@ from openai.types.chat import (
 from deployments.errors import BadRequest
 from deployments.messages import Delta, StructuredOutputs
 from serve_app.http.chat import answer_to
-from serve_app.http.chat_request import ChatRequest, parse_chat
+from serve_app.http.chat_request import ChatRequest
 from serve_app.limits import DEFAULT_LIMITS
-from tests.unit.http_fixtures import CHAT, CharTokenizer, chat, events, row, say, site
+from tests.unit.http_fixtures import CHAT, CharTokenizer, chat, events, parse_chat, row, say, site
 
 PROMPT = [3, 4]
 CITY = {

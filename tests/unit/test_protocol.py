@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from deployments.errors import BadRequest
 from deployments.messages import Repetition, Sampling, StructuredOutputs
-from serve_app.http.chat_request import ChatRequest, parse_chat
-from serve_app.http.completion_request import CompletionRequest, parse_completion
+from serve_app.http.chat_request import ChatRequest
+from serve_app.http.completion_request import CompletionRequest
 from serve_app.http.protocol import with_seed_offset
 from serve_app.limits import DEFAULT_LIMITS, Limits
+from tests.unit.http_fixtures import parse_chat, parse_completion
 
 Parse = Callable[[bytes], ChatRequest | CompletionRequest]
 
