@@ -6,13 +6,14 @@ a configuration needs nothing else of vLLM.
 
 import ast
 import importlib.metadata
-import importlib.util
 import json
 import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from deployments import installed_vllm
 
 CPU_WORKER = "deployments.vllm_cpu.CpuWorker"
 CPU_NORM_PROVIDER = "vllm_c_cpu"
@@ -58,12 +59,8 @@ def is_cpu_build() -> bool:
 @cache
 def known() -> frozenset[str]:
     """The names of vLLM's engine arguments; empty when vLLM is not installed."""
-    package = importlib.util.find_spec("vllm")
-    if package is None or package.origin is None:
-        return frozenset()
-    source = (Path(package.origin).parent / "engine" / "arg_utils.py").read_text()
     names: set[str] = set()
-    for node in ast.parse(source).body:
+    for node in installed_vllm.statements("engine", "arg_utils.py"):
         if isinstance(node, ast.ClassDef) and node.name in {"EngineArgs", "AsyncEngineArgs"}:
             names |= {
                 field.target.id

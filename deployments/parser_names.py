@@ -1,12 +1,12 @@
 """Which parsers vLLM has for what models mark as thoughts and as calls of tools.
 
-Read from vLLM's source text, not by importing it (see engine_args.py).
+Read from vLLM's source text.
 """
 
 import ast
-import importlib.util
 from functools import cache
-from pathlib import Path
+
+from deployments import installed_vllm
 
 
 def tool_parsers() -> frozenset[str]:
@@ -22,11 +22,7 @@ def reasoning_parsers() -> frozenset[str]:
 @cache
 def _keys(package: str, table: str) -> frozenset[str]:
     """The keys of the dictionary `table` in one of vLLM's packages."""
-    vllm = importlib.util.find_spec("vllm")
-    if vllm is None or vllm.origin is None:
-        return frozenset()
-    source = (Path(vllm.origin).parent / package / "__init__.py").read_text()
-    for node in ast.parse(source).body:
+    for node in installed_vllm.statements(package, "__init__.py"):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
             names = [target.id for target in node.targets if isinstance(target, ast.Name)]
             if table in names:
