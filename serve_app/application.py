@@ -11,8 +11,9 @@ from ray.serve.config import RequestRouterConfig
 from deployments import directory, engine_args
 from deployments.engine import EngineReplica
 from serve_app import adapter_config, scaling
-from serve_app.config import ModelConfig, Settings
+from serve_app.config import Settings
 from serve_app.http.ingress import Ingress
+from serve_app.model_config import ModelConfig
 from serve_app.router_config import RouterConfig
 
 INGRESS = "router"

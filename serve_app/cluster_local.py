@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from serve_app import launch
-from serve_app.config import ModelConfig, Settings
+from serve_app.config import Settings
 from serve_app.environment import any_free_port
+from serve_app.model_config import ModelConfig
 from serve_app.scaling_config import ScalingConfig
 
 HEAD_NODE_ID = "f" * 51 + "00000"

@@ -2,13 +2,9 @@
 
 Every key is known here and honoured somewhere; an unknown key stops start-up with one line.
 
-    models:                       # one entry for each model, all served by one server
-      - name: my-model            # the name clients ask for
-        source: /models/my-model  # a directory, a hub id, or embedded:sluice-small
-        num_replicas: 2
-        engine_args: {max_model_len: 4096}   # vLLM's own names
-    router: {num_replicas: 1, max_wait_s: 60}        # see router_config.py
-    http: {host: 127.0.0.1, port: 8000}
+    models: [{name: my-model, source: /models/my-model}]   # see model_config.py
+    router: {num_replicas: 1, max_wait_s: 60}              # see router_config.py
+    http: {host: 127.0.0.1, port: 8000}                    # see http_config.py
     auth: {keys: []}              # see auth_config.py
     limits: {n: 8}                # see limits.py
     autoscaling: {gpu_budget: 8}  # see scaling_config.py
@@ -27,9 +23,6 @@ from typing import Annotated, Any, TypeVar, get_origin
 import yaml
 from pydantic import (
     Field,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -43,16 +36,14 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from deployments import default_model, engine_args
 from deployments.reaper import MARK_PREFIX
-from serve_app import adapter_config, environment
-from serve_app.adapter_config import AdapterConfig, ModelName
+from serve_app import environment
 from serve_app.auth_config import AuthConfig
-from serve_app.chat_config import ChatConfig
+from serve_app.http_config import HttpConfig
 from serve_app.limits import Limits
+from serve_app.model_config import ModelConfig
 from serve_app.router_config import RouterConfig
-from serve_app.scaling_config import ScalingConfig, SharingConfig
-from serve_app.section import Section
+from serve_app.scaling_config import SharingConfig
 
 FILE_VARIABLE = "SLUICE_CONFIG"
 
@@ -62,146 +53,6 @@ class ConfigError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))  # what it quotes may have more lines
-
-
-class ModelConfig(ChatConfig):
-    """One served model: its engine replicas and what they run."""
-
-    name: ModelName
-    source: Annotated[str, Field(min_length=1)]
-    """A directory, a hub id, or `embedded:` and the name of a model that Sluice makes itself."""
-    revision: str | None = None
-    """Branch, tag or commit, for a hub id."""
-    engine_args: dict[str, Any] = Field(default_factory=dict)
-    """vLLM's engine arguments, by their own names."""
-    num_replicas: PositiveInt = 1
-    autoscaling: ScalingConfig | None = None
-    """How many there are by the load, instead of `num_replicas`; see scaling_config.py."""
-    num_cpus: NonNegativeFloat = 1
-    """Logical CPUs that Ray reserves for each replica."""
-    num_gpus: NonNegativeFloat | None = None
-    """GPUs for each replica; default: tensor_parallel_size x pipeline_parallel_size, 0 on CPU."""
-    resources: dict[str, PositiveFloat] = Field(default_factory=dict)
-    """What else Ray reserves for each of its devices, by Ray's names: `accelerator_type:L4: 0.001`
-    keeps a model to nodes with that kind of GPU."""
-    cpu_threads: PositiveInt | None = None
-    """OpenMP threads of a CPU engine; default: this machine's cores shared by its engines, but one
-    for a model of a few megabytes."""
-    drain_timeout_s: NonNegativeFloat = 60
-    """How long a replica that is stopped may finish what it has."""
-    stall_timeout_s: PositiveFloat = 8
-    """How late an engine's answer may be before its replica is unready and Serve replaces it; one
-    engine step, such as a long prefill on a CPU, must fit."""
-    adapters: list[AdapterConfig] = Field(default_factory=list)
-    """LoRA weights on top of this model's, each served as a model of its own name."""
-    adapter_dirs: list[str] = Field(default_factory=list)
-    """Below these, and nowhere else, /v1/load_lora_adapter may load adapters for this model from;
-    default: it may not."""
-
-    @property
-    def names(self) -> list[str]:
-        """What clients may ask for: the model as it is, and its adapters."""
-        return [self.name, *(adapter.name for adapter in self.adapters)]
-
-    @property
-    def most_replicas(self) -> int:
-        """How many there may be."""
-        return self.num_replicas if self.autoscaling is None else self.autoscaling.max_replicas
-
-    @property
-    def may_sleep(self) -> bool:
-        """Whether there may be none."""
-        return self.autoscaling is not None and self.autoscaling.min_replicas == 0
-
-    @property
-    def gpus(self) -> float:
-        """How many each replica reserves."""
-        if self.num_gpus is not None:
-            return self.num_gpus
-        return 0 if engine_args.is_cpu_build() else engine_args.world_size(self.engine_args)
-
-    @property
-    def takes_adapters(self) -> bool:
-        """Whether it has some, or may get some."""
-        return bool(self.adapters or self.adapter_dirs)
-
-    @field_validator("source")
-    @classmethod
-    def _source_is_there(cls, source: str) -> str:
-        name = source.removeprefix(default_model.PREFIX)
-        if name != source and name not in default_model.EMBEDDED:
-            raise ValueError(f"embedded models are {', '.join(default_model.EMBEDDED)}")
-        if source[0] in "/.~" and not Path(source).expanduser().is_dir():
-            raise ValueError(f"there is no directory {source}")
-        return source
-
-    @field_validator("engine_args")
-    @classmethod
-    def _engine_args_are_known(cls, args: dict[str, Any]) -> dict[str, Any]:
-        known = engine_args.known()
-        for name in args:
-            if name in _OURS:
-                raise ValueError(f"{name} is set by this model's {_OURS[name]}")
-            if name in engine_args.RESUMING:
-                raise ValueError(f"{name} is Sluice's own: streams move between engines by it")
-            if known and name not in known:
-                raise ValueError(f"vLLM has no engine argument {name}")
-        engine_args.structured_outputs_config(args)
-        for name in _PARALLEL_SIZES:
-            size = args.get(name, 1)
-            if type(size) is not int or size < 1:
-                raise ValueError(f"{name} must be a whole number from 1 up, not {size!r}")
-        return args
-
-    @field_validator("autoscaling")
-    @classmethod
-    def _number_is_given_once(
-        cls, scaling: ScalingConfig | None, info: ValidationInfo
-    ) -> ScalingConfig | None:
-        if scaling is not None and info.data.get("num_replicas", 1) != 1:
-            raise ValueError("num_replicas is for a model that does not scale; leave one of them")
-        return scaling
-
-    @field_validator("adapter_dirs")
-    @classmethod
-    def _adapter_dirs_are_there(cls, directories: list[str]) -> list[str]:
-        return [adapter_config.existing(directory) for directory in directories]
-
-    @field_validator("adapters", "adapter_dirs")
-    @classmethod
-    def _adapters_can_be_served(cls, given: list[Any], info: ValidationInfo) -> list[Any]:
-        if given:
-            adapters = given if info.field_name == "adapters" else ()
-            adapter_config.engine_args(adapters, info.data.get("engine_args", {}))
-        return given
-
-
-_OURS = {
-    "model": "source",
-    "tokenizer": "source",
-    "revision": "revision",
-    "tokenizer_revision": "revision",
-    "served_model_name": "name",
-    "reasoning_parser": "reasoning_parser",
-    "data_parallel_size": "num_replicas",
-}
-"""vLLM's engine arguments that would contradict a key of ours, and that key."""
-_PARALLEL_SIZES = ("tensor_parallel_size", "pipeline_parallel_size")
-
-
-class HttpConfig(Section):
-    """The HTTP front."""
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 8000
-    max_body_bytes: PositiveInt = 2 * 1024 * 1024
-    """A larger body gets 413."""
-    keep_alive_timeout_s: PositiveInt = 90
-
-    @property
-    def is_local(self) -> bool:
-        """Whether only this machine can reach the server."""
-        return self.host in {"127.0.0.1", "localhost", "::1"}
 
 
 class _Sources(BaseSettings):

@@ -13,7 +13,9 @@ from typing import Any, Protocol
 from deployments import engine_args
 from deployments.reaper import Reaper
 from serve_app import config, environment
-from serve_app.config import ConfigError, HttpConfig, ModelConfig, Settings
+from serve_app.config import ConfigError, Settings
+from serve_app.http_config import HttpConfig
+from serve_app.model_config import ModelConfig
 
 APPLICATION = "sluice"
 _OPEN = (

@@ -10,7 +10,8 @@ from typing import Any
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
 from deployments import signals
-from serve_app.config import ModelConfig, Settings
+from serve_app.config import Settings
+from serve_app.model_config import ModelConfig
 
 _MODULE = "deployments.autoscaling_policy"
 _AT_ONCE = {"upscale_delay_s": 0, "downscale_delay_s": 0, "downscale_to_zero_delay_s": 0}

@@ -20,9 +20,10 @@ from deployments.scheduling.terms import Level
 from deployments.speech import Parsing
 from deployments.tokenizing import Tokenizing
 from serve_app.auth_config import keyring
-from serve_app.config import ModelConfig, Settings
+from serve_app.config import Settings
 from serve_app.http.app import create_app
 from serve_app.http.service import Service
+from serve_app.model_config import ModelConfig
 from serve_app.router_config import RouterConfig
 
 _GC_THRESHOLDS = (50_000, 20, 50)

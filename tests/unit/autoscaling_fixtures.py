@@ -9,7 +9,7 @@ from ray.autoscaler.v2.utils import ResourceRequestUtil
 from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 
 from serve_app import application
-from serve_app.config import ModelConfig
+from serve_app.model_config import ModelConfig
 
 Bundles = Sequence[Mapping[str, float]]
 

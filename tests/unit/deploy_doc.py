@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from serve_app.config import ModelConfig
+from serve_app.model_config import ModelConfig
 from tests.support.server import ROOT
 
 _YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)

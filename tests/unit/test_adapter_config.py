@@ -7,8 +7,9 @@ import pytest
 
 from deployments.adapters import Served, new_adapter
 from serve_app import adapter_config, config
-from serve_app.config import ConfigError, ModelConfig, Settings
+from serve_app.config import ConfigError, Settings
 from serve_app.http import ingress
+from serve_app.model_config import ModelConfig
 from tests.unit.access_fixtures import PEPPER, entry
 
 

@@ -8,8 +8,9 @@ from ray.serve import Application
 from deployments import directory, engine_args
 from deployments.engine import EngineReplica
 from serve_app import application
-from serve_app.config import ModelConfig, Settings
+from serve_app.config import Settings
 from serve_app.http.ingress import Ingress
+from serve_app.model_config import ModelConfig
 
 ENGINES = 1
 

@@ -17,7 +17,7 @@ from bench.stacks import STACKS, Setup, StackFailed, running
 from deployments import engine_args
 from serve_app import config
 from serve_app.application import engine_options
-from serve_app.config import ModelConfig
+from serve_app.model_config import ModelConfig
 
 ARGS = {"enforce_eager": True, "max_model_len": 512}
 LOAD = Load(url="", model="m", num_requests=3)

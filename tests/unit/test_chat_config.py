@@ -6,7 +6,8 @@ import pytest
 
 from serve_app import config
 from serve_app.application import _engine
-from serve_app.config import ConfigError, ModelConfig, Settings
+from serve_app.config import ConfigError, Settings
+from serve_app.model_config import ModelConfig
 
 
 def refusal(**fields: object) -> str:

@@ -18,6 +18,7 @@ from ray.autoscaler._private.providers import _get_node_provider_cls
 from ray.autoscaler.node_launch_exception import NodeLaunchException
 
 from serve_app import config, environment
+from serve_app.model_config import ModelConfig
 from serve_app.spot import SpotFirst
 from tests.support.server import ROOT
 from tests.unit.autoscaling_fixtures import bundles_of, loaded, nodes_for
@@ -58,7 +59,7 @@ class TestRaysAutoscaler:
 
     @pytest.mark.parametrize("example", models_of("docs/deploy.md"), ids=lambda model: model.name)
     def test_rents_the_kind_of_node_that_an_example_of_the_documents_names(
-        self, example: config.ModelConfig
+        self, example: ModelConfig
     ) -> None:
         [(name, count)] = nodes_for(loaded(CLUSTER), bundles_of(example)).items()
         assert count == 1
