@@ -29,10 +29,6 @@ def server(nothing_is_left_behind: None, tiny_models: Path) -> Iterator[Server]:
     """Two models that generate and three that pool behind HAProxy, as `make serve` starts them."""
     from tests.support import pooling  # late: it takes seconds, and unit tests do without
 
-    running = start({"models": [*models.CONFIG["models"], *pooling.entries(tiny_models)]})
-    try:
-        running.wait_until_ready()
+    config = {"models": [*models.CONFIG["models"], *pooling.entries(tiny_models)]}
+    with start(config).serving() as running:
         yield running
-        running.stop()
-    finally:
-        running.kill()

@@ -55,14 +55,9 @@ AS_ANY_CALL = {**TOOLS, "tool_choice": "required", "parallel_tool_calls": False}
 def pair() -> Iterator[Server]:
     """A server with two engines of one model, which calls tools in words of its own."""
     model = {**models.CONFIG["models"][0], "num_replicas": 2, "tool_parser": "hermes"}
-    running = server.start({"models": [model]})
-    try:
-        running.wait_until_ready()
+    with server.start({"models": [model]}).serving() as running:
         wait_for_both(running)
         yield running
-        running.stop()
-    finally:
-        running.kill()
 
 
 def wait_for_both(pair: Server) -> None:

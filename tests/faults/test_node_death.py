@@ -33,14 +33,9 @@ def cluster() -> Iterator[Server]:
     config = {"models": [model], "http": {"port": port}, "router": {"placement": "round_robin"}}
     file.write_text(yaml.safe_dump(config))
     program = [sys.executable, "-m", "serve_app.cluster_local", "--idle-timeout", "5"]
-    running = Server([*program, "--config", str(file)], port, {})
-    try:
-        running.wait_until_ready()
+    with Server([*program, "--config", str(file)], port, {}).serving() as running:
         eventually(lambda: len(raylets(running)) == ENGINES, 60, "each engine has a node")
         yield running
-        running.stop()
-    finally:
-        running.kill()
 
 
 def raylets(cluster: Server) -> set[int]:

@@ -3,7 +3,6 @@ and who sends the one does not wait for who sends the other."""
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,8 +14,7 @@ from deployments.forms import FormChecker
 from deployments.messages import StructuredOutputs
 from serve_app.limits import DEFAULT_LIMITS
 
-WITHIN_S = 1.0 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-"""A second, or longer where the machine has other work."""
+WITHIN_S = 1.0
 
 
 class Checker:

@@ -104,15 +104,11 @@ def served_by_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
     file = tmp_path_factory.mktemp("serve-run") / "config.yaml"
     file.write_text(yaml.safe_dump(CONFIG))
     program = str(Path(sys.executable).with_name("serve"))
-    running = Server([program, "run", "serve_app:build", f"config={file}"], 8000, {})
-    try:
-        running.wait_until_ready()
+    server = Server([program, "run", "serve_app:build", f"config={file}"], 8000, {})
+    with server.serving() as running:
         # Serve's command line loses a Ctrl-C that comes while it waits for the application.
         eventually(lambda: "is ready at" in running.tail(), 20, "serve run says that it is ready")
         yield running
-        running.stop()
-    finally:
-        running.kill()
 
 
 def test_behind_serves_own_proxy_a_completion_works(served_by_serve: Server) -> None:

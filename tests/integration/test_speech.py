@@ -37,13 +37,8 @@ CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Rome", "sure": t
 def thinking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of a model that thinks and calls tools in its own words."""
     directory: Path = tmp_path_factory.mktemp("thinker")
-    running = server.start({"models": [thinker.config(directory)]})
-    try:
-        running.wait_until_ready()
+    with server.start({"models": [thinker.config(directory)]}).serving() as running:
         yield running
-        running.stop()
-    finally:
-        running.kill()
 
 
 def whole(running: Server, **body: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,6 +1,5 @@
 """A real server in processes of its own, for tests that use it from outside."""
 
-import contextlib
 import os
 import signal
 import socket
@@ -9,7 +8,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,16 @@ class Server:
         except AssertionError as exc:
             raise AssertionError(f"{exc}\n{self.tail()}") from None
 
+    @contextmanager
+    def serving(self) -> Iterator["Server"]:
+        """Within it the server is ready; behind it, it has been stopped in order."""
+        try:
+            self.wait_until_ready()
+            yield self
+            self.stop()
+        finally:
+            self.kill()
+
     def engines(self, model: str) -> list[dict[str, Any]]:
         """What /ready says of the engines of `model`."""
         engines: list[dict[str, Any]] = self.get("/ready").json()["models"][model]["engines"]
@@ -111,7 +121,7 @@ class Server:
     def kill(self) -> None:
         """Kill everything that is left, for a test that has failed."""
         for pid in self.processes():
-            with contextlib.suppress(ProcessLookupError):  # it has gone meanwhile
+            with suppress(ProcessLookupError):  # it has gone meanwhile
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(10)
 

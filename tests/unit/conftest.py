@@ -69,6 +69,22 @@ def _children() -> set[int]:
 
 
 @pytest.fixture
+def no_setting_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of ours, whoever runs the tests."""
+    for variable in os.environ:
+        if variable.upper().startswith("SLUICE_"):
+            monkeypatch.delenv(variable)
+
+
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The whole environment, empty at first."""
+    variables: dict[str, str] = {}
+    monkeypatch.setattr(os, "environ", variables)
+    return variables
+
+
+@pytest.fixture
 def clock() -> FakeClock:
     """A clock that stands still until a test moves it."""
     return FakeClock()

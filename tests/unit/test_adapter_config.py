@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,7 @@ from serve_app.http import ingress
 from serve_app.model_config import ModelConfig
 from tests.unit.access_fixtures import PEPPER, entry
 
-
-@pytest.fixture(autouse=True)
-def no_setting_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in os.environ:
-        if variable.upper().startswith("SLUICE_"):
-            monkeypatch.delenv(variable)
+pytestmark = pytest.mark.usefixtures("no_setting_in_the_environment")
 
 
 @pytest.fixture

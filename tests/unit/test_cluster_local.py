@@ -1,4 +1,3 @@
-import os
 import stat
 import subprocess
 from pathlib import Path
@@ -18,13 +17,7 @@ from serve_app.config import Settings
 from serve_app.scaling_config import ScalingConfig
 from tests.unit.autoscaling_fixtures import loaded, nodes_for
 
-
-@pytest.fixture(autouse=True)
-def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The whole environment, empty at first."""
-    variables: dict[str, str] = {}
-    monkeypatch.setattr(os, "environ", variables)
-    return variables
+pytestmark = pytest.mark.usefixtures("variables")
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 import json
-import os
 import traceback
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,7 @@ from tests.unit.access_fixtures import PEPPER, entry
 MODEL = "models: [{name: a, source: org/a}]\n"
 
 
-@pytest.fixture(autouse=True)
-def no_setting_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in os.environ:
-        if variable.upper().startswith("SLUICE_"):
-            monkeypatch.delenv(variable)
+pytestmark = pytest.mark.usefixtures("no_setting_in_the_environment")
 
 
 @pytest.fixture

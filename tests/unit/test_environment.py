@@ -14,12 +14,7 @@ INGRESS = ("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", "RAY_SERVE_DIRECT_INGRESS_M
 METRICS, STATS = "RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT"
 
 
-@pytest.fixture(autouse=True)
-def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The whole environment, empty at first."""
-    variables: dict[str, str] = {}
-    monkeypatch.setattr(os, "environ", variables)
-    return variables
+pytestmark = pytest.mark.usefixtures("variables")
 
 
 @pytest.fixture

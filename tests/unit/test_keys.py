@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -18,11 +17,7 @@ PROGRAM = "python -m serve_app.keys: "
 NOW = datetime(2026, 12, 31, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def no_setting_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in os.environ:
-        if variable.upper().startswith("SLUICE_"):
-            monkeypatch.delenv(variable)
+pytestmark = pytest.mark.usefixtures("no_setting_in_the_environment")
 
 
 @pytest.fixture
