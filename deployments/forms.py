@@ -52,16 +52,6 @@ class Forms(Protocol):
         """Check no more."""
 
 
-class Unchecked:
-    """Leaves it to the engines."""
-
-    async def check(self, form: StructuredOutputs, tenant: str, param: str) -> None:
-        """Any form passes."""
-
-    async def close(self) -> None:
-        """There is nothing to end."""
-
-
 class _Trial:
     """A form on its way through the checker, and all requests of its tenant that wait for it."""
 

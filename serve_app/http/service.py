@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deployments.forms import Forms, Unchecked
+from deployments.forms import Forms
 from deployments.router import Router
 from deployments.scheduling.terms import Level
 from deployments.speech import Parsing
@@ -21,6 +21,8 @@ class Service:
     tokenizers: Mapping[str, Tokenizing]
     max_body_bytes: int
     stream_buffer_chars: int
+    forms: Forms
+    """Who says whether text can be held to a form."""
     deadlines: Mapping[Level, float | None] = field(default_factory=dict)
     """Within how many seconds the first token must come, by class, if a request does not say."""
     share_prefix_cache: bool = False
@@ -31,8 +33,6 @@ class Service:
     """Where each model comes from."""
     adapter_dirs: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     """From where adapters for each model may be loaded, as paths without links."""
-    forms: Forms = field(default_factory=Unchecked)
-    """Who says whether text can be held to a form."""
     limits: Limits = DEFAULT_LIMITS
     """How much one request may ask for."""
     created: int = field(default_factory=lambda: int(time.time()))

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message
 
 from deployments.adapters import Adapters
 from deployments.dispatcher import Rules
-from deployments.forms import Forms, Unchecked
-from deployments.messages import Delta, Logprob
+from deployments.forms import Forms
+from deployments.messages import Delta, Logprob, StructuredOutputs
 from deployments.messages import Sequence as Submitted
 from deployments.router import Router
 from deployments.speech import Parsing
@@ -33,6 +33,16 @@ from tests.unit.fakes import FACTS, FakeEngine, FakeHandle, Serving, serving, un
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 MODEL = "org/model"
 BOS, OPEN = 1, 2
+
+
+class Unchecked:
+    """Leaves it to the engines."""
+
+    async def check(self, form: StructuredOutputs, tenant: str, param: str) -> None:
+        """Any form passes."""
+
+    async def close(self) -> None:
+        """There is nothing to end."""
 
 
 def parse_chat(body: bytes, limits: Limits = DEFAULT_LIMITS) -> ChatRequest:
