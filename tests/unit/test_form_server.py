@@ -79,9 +79,22 @@ async def test_trials_of_two_tenants_are_under_way_at_once(checker: FormChecker)
 
 async def test_nothing_is_left_of_a_trial_when_the_router_ends(checker: FormChecker) -> None:
     slow = asyncio.ensure_future(fault(checker, "sleep"))
-    await until(lambda: len(psutil.Process().children(recursive=True)) == 2)
-    children = psutil.Process().children(recursive=True)
+    await until(lambda: len(_of_torture()) == 2, "the server and its trial are up")
+    processes = _of_torture()
     assert checker._connection is not None
     checker._connection.abort()  # all that a killed router does
     await asyncio.gather(slow, return_exceptions=True)
-    await until(lambda: not any(child.is_running() for child in children))
+    await until(lambda: not any(process.is_running() for process in processes))
+
+
+def _of_torture() -> list[psutil.Process]:
+    """A trial is a fork of its server: their command lines are the same."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if form_torture.__name__ in _command(child)]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it has ended
+        return []
