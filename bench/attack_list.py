@@ -116,7 +116,12 @@ def attacks(model: str, listening_port: int) -> list[Attack]:
 
 def launch(address: tuple[str, int], attack: Attack, timeout_s: float = 30.0) -> Verdict:
     """Send one, and wait for its answer and, where it must come, the end of the connection."""
-    with socket.create_connection(address, timeout_s) as connection:
+    began = time.perf_counter()
+    try:
+        connection = socket.create_connection(address, timeout_s)
+    except OSError:
+        return Verdict(0, time.perf_counter() - began, True, "", b"")
+    with connection:
         connection.setblocking(False)
         exchange = _Exchange(connection, attack)
         exchange.run(timeout_s)
@@ -169,9 +174,16 @@ class _Exchange:
             if readable:
                 self._read()
             if writable and not self._closed:
-                self._unsent = self._unsent[self._connection.send(self._unsent) :]
+                self._send()
         except (ConnectionResetError, BrokenPipeError):
             self._closed = True
+
+    def _send(self) -> None:
+        try:
+            self._unsent = self._unsent[self._connection.send(self._unsent) :]
+        except (ConnectionResetError, BrokenPipeError):
+            while not self._closed:  # what came before the connection broke is still to be read
+                self._read()
 
     def _read(self) -> None:
         data = self._connection.recv(_PIECE)
@@ -222,8 +234,9 @@ def _nested_arrays(size: int) -> bytes:
 
 def _headers(size: int) -> Pieces:
     line = b"x-header: " + b"x" * 1000 + b"\r\n"
-    lines = itertools.repeat(line * (_PIECE // len(line)), size // _PIECE)
-    return lambda: itertools.chain([f"POST {CHAT} HTTP/1.1\r\nHost: sluice\r\n".encode()], lines)
+    lines = line * (_PIECE // len(line))
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: sluice\r\n".encode()
+    return lambda: itertools.chain([head], itertools.repeat(lines, size // _PIECE))
 
 
 def _endless_header() -> Iterator[bytes]:

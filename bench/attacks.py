@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench import notebook
 from bench.attack_list import Attack, Verdict, attacks, launch
-from bench.judgement import notebook, openloop
+from bench.judgement import openloop
 from bench.judgement.exchange import Outcome
-from bench.judgement.notebook import Bar, Notebook, figure, say
 from bench.judgement.openloop import EVEN, Running, Traffic
 from bench.judgement.serving import Sluice, Wanted, serving
+from bench.notebook import Bar, Notebook, figure, say
 from bench.plan import Lengths
 from bench.report import table
 from bench.stats import Percentiles
@@ -238,7 +239,6 @@ def _waiting(listening: socket.socket) -> int:
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Ends the program where the options make no sense."""
     parser = notebook.parser("attacks", __doc__, model="small", rounds=1)
-    parser.prog = "python -m bench.attacks"
     add = parser.add_argument
     add("--rate", type=float, default=20.0, help="the good client's requests a second")
     add("--seconds", type=float, default=10, help="of the good client alone, and again beside")
@@ -246,7 +246,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--at-once", type=int, default=2, help="attackers")
     add("--rest-s", type=float, default=0.1, help="between an attacker's attacks")
     add("--only", default="", help="attacks whose name has this in it")
-    parser.set_defaults(label="attacks")
     return parser.parse_args(argv)
 
 

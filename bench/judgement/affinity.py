@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.judgement import notebook
+from bench import notebook
 from bench.judgement.conversations import Talk, Turn, hold
-from bench.judgement.notebook import Bar, Notebook, figure, say
 from bench.judgement.serving import Wanted, serving
+from bench.notebook import Bar, Notebook, figure, say
 from bench.report import table
 from bench.stats import Percentiles, median, ratio
 
@@ -165,7 +165,7 @@ def _bars(results: Mapping[str, Mapping[str, float]]) -> list[Bar]:
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Ends the program where the options make no sense."""
-    parser = notebook.parser("affinity", __doc__, model="90m", rounds=2)
+    parser = notebook.parser("judgement.affinity", __doc__, model="90m", rounds=2)
     add = parser.add_argument
     policies = ("prefix", "round_robin", "least_loaded")
     add("--policies", type=lambda text: tuple(text.split(",")), default=policies)
@@ -180,7 +180,7 @@ def main(argv: list[str] | None = None) -> None:
     """Measure, report, and end with 1 when a bar is missed."""
     options = parse(argv)
     notebook.end_at_sigterm()
-    book = Notebook("affinity", options)
+    book = Notebook("judgement.affinity", options)
     with book.logs() as logs:
         visits = run(options, book, logs)
     sys.exit(report(book, options, visits))

@@ -13,11 +13,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bench.judgement import notebook, openloop
+from bench import notebook
+from bench.judgement import openloop
 from bench.judgement.exchange import Outcome
-from bench.judgement.notebook import Bar, Notebook, figure, say
 from bench.judgement.openloop import EVEN, KEPT, Running, Traffic
 from bench.judgement.serving import Sluice, Tenant, Wanted, serving
+from bench.notebook import Bar, Notebook, figure, say
 from bench.plan import Lengths
 from bench.report import table
 from bench.stats import Percentiles
@@ -178,7 +179,7 @@ def _cell(value: float) -> str:
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Ends the program where the options make no sense."""
-    parser = notebook.parser("flood", __doc__, model="small", rounds=2)
+    parser = notebook.parser("judgement.flood", __doc__, model="small", rounds=2)
     add = parser.add_argument
     add("--queues", type=lambda text: tuple(text.split(",")), default=("fair", "fifo"))
     add("--replicas", type=int, default=2)
@@ -195,7 +196,7 @@ def main(argv: list[str] | None = None) -> None:
     """Measure, report, and end with 1 when a bar is missed."""
     options = parse(argv)
     notebook.end_at_sigterm()
-    book = Notebook("flood", options)
+    book = Notebook("judgement.flood", options)
     with book.logs() as logs:
         flood = Flood(options, book, logs)
         flood.run()

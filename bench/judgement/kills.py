@@ -18,15 +18,15 @@ from typing import Any
 
 import uvloop
 
+from bench import notebook
 from bench.client import Load, go_first
-from bench.judgement import notebook
 from bench.judgement.kills_report import Trial, report
-from bench.judgement.notebook import Notebook, say
 from bench.judgement.serving import Sluice, Wanted, serving
 from bench.judgement.storm import HUNG, Storm, Weather
 from bench.judgement.surgery import Patient, Surgeon, patients
 from bench.judgement.transcript import BROKEN, SAME, compare
 from bench.judgement.watching import Call, Watcher
+from bench.notebook import Notebook, say
 
 PLAIN, SCHEMA, TOOL = "plain", "schema", "tool"
 _ENGINE_ARGS = {"dtype": "float32", "max_model_len": 1024}
@@ -186,7 +186,7 @@ class Kills:
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Ends the program where the options make no sense."""
-    parser = notebook.parser("kills", __doc__, model="small", rounds=1)
+    parser = notebook.parser("judgement.kills", __doc__, model="small", rounds=1)
     add = parser.add_argument
     add("--replicas", type=int, default=2)
     add("--kinds", type=_kinds, default=tuple(KINDS), help=f"of {', '.join(KINDS)}; none: ''")
@@ -233,7 +233,7 @@ def main(argv: list[str] | None = None) -> None:
     """Measure, report, and end with 1 when a bar is missed."""
     options = parse(argv)
     notebook.end_at_sigterm()
-    book = Notebook("kills", options)
+    book = Notebook("judgement.kills", options)
     model, directory = notebook.model(options.model)
     wanted = Wanted(
         model, directory, options.replicas, engine_args={**_ENGINE_ARGS, **options.engine_args}

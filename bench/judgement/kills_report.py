@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.judgement.notebook import Bar, Notebook, figure
 from bench.judgement.storm import HUNG, Storm
 from bench.judgement.transcript import BROKEN, DIFFERENT, DOUBLED, LOST, SAME
+from bench.notebook import Bar, Notebook, figure
 from bench.report import table
 
 _SURE = 0.7

@@ -16,13 +16,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bench.judgement import drain, notebook, openloop, overload_report
+from bench import notebook
+from bench.judgement import drain, openloop, overload_report
 from bench.judgement.drain import DEADLINE_HEADER, Drain, Drained
 from bench.judgement.goodput import Again, Figures, Terms, again, figures, points
-from bench.judgement.notebook import Notebook, say
 from bench.judgement.openloop import KEPT, Traffic
 from bench.judgement.overload_report import Visit, ratios
 from bench.judgement.serving import ENGINE_ARGS
+from bench.notebook import Notebook, say
 from bench.stacks import Server, Setup, exists, running
 
 _SEEDS_A_VISIT = 1000
@@ -163,7 +164,7 @@ def engine_args(options: argparse.Namespace) -> Mapping[str, Any]:
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Ends the program where the options make no sense."""
-    parser = notebook.parser("overload", __doc__, model="90m", rounds=2)
+    parser = notebook.parser("judgement.overload", __doc__, model="90m", rounds=2)
     add = parser.add_argument
     add("--stacks", type=lambda text: tuple(text.split(",")), default=("vllm", "sluice"))
     add("--multiples", type=notebook.numbers, default=(0.5, 1.0, 1.5, 2.0, 3.0))
@@ -191,7 +192,7 @@ def main(argv: list[str] | None = None) -> None:
     """Measure, report, and end with 1 when a bar is missed."""
     options = parse(argv)
     notebook.end_at_sigterm()
-    book = Notebook("overload", options)
+    book = Notebook("judgement.overload", options)
     with book.logs() as logs:
         visits = Overload(options, book, logs).run()
     sys.exit(overload_report.report(book, options, visits))

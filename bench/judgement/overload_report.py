@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Picture
 
 from bench.judgement.drain import Drained
 from bench.judgement.goodput import Again, Figures, Foresight, foresight, told_over_true
-from bench.judgement.notebook import Bar, Notebook, figure
+from bench.notebook import Bar, Notebook, figure
 from bench.plots import COLOURS
 from bench.report import table
 from bench.stats import median, percentile

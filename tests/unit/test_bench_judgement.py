@@ -10,10 +10,10 @@ import pytest
 from bench.judgement import affinity, flood, kills, openloop, overload
 from bench.judgement.conversations import Turn
 from bench.judgement.exchange import Outcome, Recorder
-from bench.judgement.notebook import Bar
 from bench.judgement.openloop import EVEN, Traffic
 from bench.judgement.overload_report import last_of_peak
 from bench.judgement.serving import Tenant, Wanted
+from bench.notebook import Bar
 from serve_app.auth_config import AuthConfig, keyring
 
 TRAFFIC = Traffic(url="http://127.0.0.1:8000", model="m", rate=50.0, seconds=20.0, input_len=5)

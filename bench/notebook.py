@@ -1,4 +1,4 @@
-"""What a benchmark of the router's judgement finds, printed and in files."""
+"""What a benchmark with bars finds, printed and in files."""
 
 import argparse
 import contextlib
@@ -50,8 +50,9 @@ class Notebook:
     """One benchmark's files: `.jsonl` as it goes, `.txt` and `.png` at its end."""
 
     def __init__(self, name: str, options: argparse.Namespace) -> None:
+        """`name` is the benchmark's module, below `bench`."""
         self._where = circumstances()
-        label = options.label or f"judgement-{name}"
+        label = options.label or name.replace(".", "-")
         self._options = options
         self._path = free_name(options.output, f"{self._where['date'][:10]}-{label}")
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +86,7 @@ class Notebook:
         }
         line = to_json(json.loads(json.dumps(summary, default=str)))
         text = "\n\n".join(["\n".join(head), *blocks, table(rows)]) + f"\n\n{line}\n"
-        command = shlex.join(["python", "-m", f"bench.judgement.{self._name}", *sys.argv[1:]])
+        command = shlex.join(["python", "-m", f"bench.{self._name}", *sys.argv[1:]])
         self._beside(".txt").write_text(f"$ {command}\n{text}")
         if picture is not None:
             picture.savefig(self._beside(".png"), dpi=120)
@@ -105,7 +106,7 @@ class Notebook:
 def parser(name: str, doc: str | None, *, model: str, rounds: int) -> argparse.ArgumentParser:
     """The options that all of them have."""
     made = argparse.ArgumentParser(
-        prog=f"python -m bench.judgement.{name}",
+        prog=f"python -m bench.{name}",
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
