@@ -24,7 +24,14 @@ from serve_app.http.openapi_requests import (
 )
 from serve_app.http.parsing import invalid, never, not_yet
 from serve_app.http.protocol import FREE_FORMAT, UNSUPPORTED, GenerationRequest
-from serve_app.http.tools import Function, Mode, NamedTool, ToolChoice, chosen_function
+from serve_app.http.tools import (
+    Function,
+    Mode,
+    NamedTool,
+    ToolChoice,
+    check_arguments,
+    chosen_function,
+)
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Tier = Literal["auto", "default", "fast", "flex", "priority"]
@@ -138,6 +145,7 @@ class ChatRequest(Conversation, GenerationRequest):
         forced = self.function is not None or self.choice == "required"
         if forced and self.form_of_content is not None:
             raise invalid(self.form_field, "must be left out where 'tool_choice' forces a call")
+        check_arguments(self.tools, self.choice)
         if not self.include_reasoning:
             # They would show what is not to be shown.
             for field in ("logprobs", "return_token_ids"):

@@ -21,10 +21,24 @@ from serve_app.http.parsing import (
 Name = Annotated[str, Field(pattern="^[a-zA-Z0-9_-]{1,64}$")]
 
 _UNENFORCED = frozenset(
-    ("$dynamicRef", "contains", "dependentSchemas", "if", "maxContains", "minContains")
-) | {"multipleOf", "not"}
+    ("$dynamicRef", "contains", "dependencies", "dependentRequired", "dependentSchemas", "if")
+) | {"maxContains", "minContains", "multipleOf", "not"}
+_WHOLE = frozenset(("$ref", "allOf", "anyOf", "const", "enum", "oneOf"))
+"""The first of these that xgrammar finds is all that it reads of a schema."""
+_TELL_A_TYPE = frozenset(("additionalProperties", "items", "prefixItems", "properties")) | {
+    "unevaluatedItems",
+    "unevaluatedProperties",
+}
+"""A schema with one of these is one of objects or arrays, even if it does not say so."""
+_NEED_A_TYPE = (
+    frozenset(("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum"))
+    | {"format", "maxLength", "minLength", "pattern"}
+    | {"additionalItems", "maxItems", "minItems"}
+    | {"maxProperties", "minProperties", "patternProperties", "propertyNames", "required"}
+)
 _NOT_TOGETHER = (
     *((first, second) for first in ("format", "pattern") for second in ("minLength", "maxLength")),
+    ("format", "pattern"),
     *(("propertyNames", second) for second in ("patternProperties", "properties")),
     ("patternProperties", "properties"),
 )
@@ -33,7 +47,7 @@ _FORMATS = frozenset(
     ("date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "json-pointer")
 ) | {"relative-json-pointer", "time", "uri", "uri-reference", "uri-template", "uuid"}
 _NAMES_TO_SCHEMAS = frozenset({"$defs", "definitions", "patternProperties", "properties"})
-_DATA = frozenset({"const", "default", "enum", "examples"})
+_DATA = frozenset({"const", "default", "discriminator", "enum", "example", "examples"})
 
 
 def schema_text(schema: object, info: ValidationInfo) -> str:
@@ -41,10 +55,15 @@ def schema_text(schema: object, info: ValidationInfo) -> str:
     hold."""
     if not isinstance(schema, dict):
         raise Refused(f"must be an object, but it is {describe(schema)}", INVALID_TYPE)
-    limits = limits_of(info)
-    text = bounded_json(schema, limits.schema_bytes, limits.schema_depth)
+    text = bounded_schema(schema, info)
     check_keywords(schema)
     return text
+
+
+def bounded_schema(schema: dict[str, Any], info: ValidationInfo) -> str:
+    """`schema` as compact JSON; raises Refused beyond the limits."""
+    limits = limits_of(info)
+    return bounded_json(schema, limits.schema_bytes, limits.schema_depth)
 
 
 def compact_json(value: object) -> str:
@@ -95,29 +114,69 @@ def check_keywords(schema: Any) -> None:
         for key, value in node.items():
             if key in _NAMES_TO_SCHEMAS and isinstance(value, dict):
                 inner += value.values()
+            elif key == "propertyNames" and isinstance(value, dict):
+                inner.append({"type": "string", **value})  # no name is anything else
             elif key not in _DATA:
                 inner.append(value)
 
 
 def _problem(node: dict[str, Any]) -> str | None:
     """What of one schema, those within it aside, would not hold."""
+    return _unknown(node) or _clash(node) or _unread(node) or _unlisted(node)
+
+
+def _unknown(node: dict[str, Any]) -> str | None:
+    """What xgrammar does not know, or takes for something else."""
     for key in node.keys() & _UNENFORCED:
         return f'must not use "{key}": it is not supported'
-    for first, second in _NOT_TOGETHER:
-        if first in node and second in node:
-            return f'must not use "{first}" beside "{second}": it is not supported'
     for key in _AT_MOST_ONE:
         if isinstance(node.get(key), (dict, list)) and len(node[key]) > 1:
             return f'must not have more than one in "{key}": it is not supported'
     if node.get("uniqueItems", False) is not False:
         return 'must not use "uniqueItems": it is not supported'
-    if node.get("unevaluatedProperties", True) is not True and "propertyNames" in node:
-        return 'must not use "unevaluatedProperties" beside "propertyNames": it is not supported'
-    if "string" in _types(node) and node.get("format", "date") not in _FORMATS:
+    text_format = node.get("format", "date")
+    if "string" in _types(node) and not (isinstance(text_format, str) and text_format in _FORMATS):
         return f'must have each "format" be one of {", ".join(sorted(_FORMATS))}'
     reference = node.get("$ref", "#")
     if not (reference == "#" or str(reference).startswith("#/")):
         return 'must have each "$ref" be "#" or begin with "#/"'
+    return None
+
+
+def _clash(node: dict[str, Any]) -> str | None:
+    """Which two of one schema xgrammar does not hold together."""
+    for first, second in _NOT_TOGETHER:
+        if first in node and second in node:
+            return f'must not use "{first}" beside "{second}": it is not supported'
+    if "propertyNames" in node:
+        if node.get("unevaluatedProperties", True) is not True:
+            return 'must not use "unevaluatedProperties" beside "propertyNames"'
+        if node.get("additionalProperties") is False:
+            return 'must not use "additionalProperties": false beside "propertyNames"'
+    return None
+
+
+def _unread(node: dict[str, Any]) -> str | None:
+    """What of one schema xgrammar would not look at."""
+    limits = sorted(node.keys() & (_NEED_A_TYPE | _TELL_A_TYPE))
+    whole = sorted(node.keys() & _WHOLE)
+    if "const" in whole and "enum" in whole:
+        whole.remove("enum")  # it says less; pydantic writes both
+    for key in [*whole[1:], *limits] if whole else ():
+        return f'must not use "{key}" beside "{whole[0]}": it is not supported'
+    if "type" not in node and not node.keys() & _TELL_A_TYPE:
+        for key in limits:
+            return f'must have a "type" beside "{key}"'
+    return None
+
+
+def _unlisted(node: dict[str, Any]) -> str | None:
+    """The required property that one schema does not describe."""
+    required, properties = node.get("required"), node.get("properties", {})
+    if isinstance(required, list) and isinstance(properties, dict):
+        for name in required:
+            if isinstance(name, str) and name not in properties:
+                return 'must have each name in "required" among the "properties"'
     return None
 
 

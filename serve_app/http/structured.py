@@ -66,7 +66,7 @@ def _tag_text(value: object, info: ValidationInfo) -> str:
         raise Refused(f"must be an object, but it is {describe(tag)}", INVALID_TYPE)
     limits = limits_of(info)
     text = bounded_json(tag, limits.schema_bytes, limits.schema_depth + _TAGS_AROUND_SCHEMAS)
-    check_keywords(tag)
+    check_keywords(list(tag.values()))  # it is no schema itself: its own `format` is no text's
     if "structures" in tag and not _is_whole(tag):
         raise Refused(
             "must have 'triggers', an array of strings, beside 'structures', each of which has "

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
+from deployments.errors import BadRequest
 from deployments.messages import StructuredOutputs
 from serve_app.http.fields import Quick
 from serve_app.http.limiting import LengthWithin
@@ -17,14 +18,14 @@ from serve_app.http.parsing import (
     invalid,
     not_yet,
 )
-from serve_app.http.schemas import Name, compact_json, schema_text
+from serve_app.http.schemas import Name, bounded_schema, check_keywords, compact_json
 
 _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
 """What OpenAI takes the absence of parameters for."""
 
 
 def _parameters(schema: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-    schema_text(schema, info)
+    bounded_schema(schema, info)
     if schema.get("type") != "object":
         raise Refused('must be "object", which arguments are', INVALID_VALUE, field="type")
     return schema
@@ -38,7 +39,7 @@ Parameters = Annotated[
 
 
 class Function(StrictObject):
-    """What a tool is; for `strict` see JsonSchema."""
+    """What a tool is. Calls are held to its `parameters` if they are forced, or it is `strict`."""
 
     name: Name
     description: str | None = None
@@ -132,3 +133,21 @@ def _named(name: str, tools: Sequence[Tool] | None) -> Function:
             return tool.function
     predicate = f"must be the name of one of the 'tools', but it is {describe(name)}"
     raise invalid("tool_choice.function.name", predicate)
+
+
+def check_arguments(tools: Sequence[Tool] | None, choice: NamedTool | Mode) -> None:
+    """Raises BadRequest for parameters that calls are to be held to, and would not be."""
+    for index, tool in enumerate(tools or ()):
+        if not _is_enforced(tool.function, choice):
+            continue
+        try:
+            check_keywords(tool.function.argument_schema)
+        except Refused as exc:
+            param = f"tools[{index}].function.parameters"
+            raise BadRequest(f"'{param}' {exc.predicate}.", param=param, code=exc.code) from None
+
+
+def _is_enforced(function: Function, choice: NamedTool | Mode) -> bool:
+    if isinstance(choice, NamedTool):
+        return choice.function.name == function.name
+    return choice == "required" or (choice == "auto" and bool(function.strict))

@@ -66,6 +66,12 @@ class TestAChat:
         body = {"model": MODEL, "messages": MESSAGES, **fields}
         assert (await ask("/tokenize", body))[1]["tokens"] == tokens
 
+    async def test_may_have_tools_that_no_answer_could_be_held_to(self) -> None:
+        even = {"type": "object", "properties": {"a": {"type": "number", "multipleOf": 2}}}
+        tool = {"type": "function", "function": {"name": "f", "parameters": even, "strict": True}}
+        body = {"model": MODEL, "messages": MESSAGES, "tools": [tool]}
+        assert (await ask("/tokenize", body))[0] == 200
+
     async def test_is_tokenized_as_it_is_for_an_answer(self) -> None:
         tool = {"type": "function", "function": {"name": "f"}}
         body = {"model": MODEL, "messages": MESSAGES, "tools": [tool]}

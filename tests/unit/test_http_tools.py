@@ -129,6 +129,29 @@ class TestTools:
             refusal = refusal_of(tools=[tool(parameters=parameters)], tool_choice="none")
             assert refusal.param == "tools[0].function.parameters"
 
+    @pytest.mark.parametrize(
+        ("choice", "strict"), [("none", True), ("auto", None), ("auto", False)]
+    )
+    def test_may_use_any_keyword_where_no_call_is_held_to_it(
+        self, choice: str, strict: bool | None
+    ) -> None:
+        parameters = {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}}
+        tools = [tool(parameters=parameters, strict=strict)]
+        assert asked(tools=tools, tool_choice=choice).tools
+        assert asked(tools=[*tools, tool("b")], tool_choice=named("b")).tools
+
+    @pytest.mark.parametrize(
+        ("choice", "strict"), [("auto", True), ("required", None), (named(), False)]
+    )
+    def test_are_refused_for_a_keyword_that_calls_would_not_be_held_to(
+        self, choice: Any, strict: bool | None
+    ) -> None:
+        parameters = {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}}
+        tools = [tool("b"), tool(parameters=parameters, strict=strict)]
+        refusal = refusal_of(tools=tools, tool_choice=choice)
+        assert refusal.param == "tools[1].function.parameters"
+        assert refusal.code == "unsupported_parameter"
+
     def test_that_share_a_name_are_told_which(self) -> None:
         refusal = refusal_of(tools=[tool("a"), tool("b"), tool("b")], tool_choice="none")
         assert refusal.message == "'tools' must not name two functions \"b\"."

@@ -36,6 +36,8 @@ OF_SEVERAL_FIELDS = frozenset(
         "missing_required_parameter",
     }
 )
+CLIENTS_SCHEMAS = (".schema", ".parameters", ".json", ".structural_tag")
+"""Where a client's own schema stands, whose keywords the document does not go into."""
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -151,7 +153,7 @@ class TestRequests:
         is_documented = schema_of(model.__name__).is_valid(body)
         if refusal is None:
             assert is_documented
-        elif is_documented:
+        elif is_documented and not (refusal.param or "").endswith(CLIENTS_SCHEMAS):
             assert refusal.code in OF_SEVERAL_FIELDS, refusal.message
 
 

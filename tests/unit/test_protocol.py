@@ -855,17 +855,41 @@ def test_each_form_of_vllms_is_given_on(
         {"allOf": [{}, {}]},
         {"pattern": "a", "maxLength": 2},
         {"format": "email", "minLength": 2},
+        {"format": "date", "pattern": "a", "type": "string"},
         {"format": "binary", "type": ["null", "string"]},
+        {"format": ["date"], "type": "string"},
+        {"format": {}, "type": "string"},
         {"patternProperties": {"a": {}, "b": {}}},
         {"patternProperties": {"a": {}}, "properties": {"a": {}}},
         {"propertyNames": {}, "properties": {}},
         {"unevaluatedProperties": False, "propertyNames": {}},
+        {"additionalProperties": False, "propertyNames": {}},
         {"if": {}, "then": {}},
         {"dependentSchemas": {}},
+        {"dependentRequired": {"a": ["b"]}},
+        {"dependencies": {"a": ["b"]}},
         {"$dynamicRef": "#a"},
         {"$ref": "https://example.org/schema"},
         {"$ref": "#anchor"},
         {"$ref": 7},
+        {"maxLength": 2, "$ref": "#/$defs/a"},
+        {"maxLength": 2, "anyOf": [{"type": "string"}, {"type": "null"}]},
+        {"minimum": 5, "type": "integer", "enum": [1, 9]},
+        {"items": {"type": "string"}, "const": []},
+        {"properties": {"a": {}}, "type": "object", "anyOf": [{"type": "object"}]},
+        {"required": ["a"], "allOf": [{"type": "object"}]},
+        {"anyOf": [{"type": "string"}], "$ref": "#/$defs/a"},
+        {"enum": [1], "oneOf": [{"type": "integer"}]},
+        *({limit: 2} for limit in ("minimum", "exclusiveMaximum", "maxLength", "minItems")),
+        {"pattern": "a"},
+        {"format": "date"},
+        {"additionalItems": False},
+        {"maxProperties": 1},
+        {"patternProperties": {"a": {"type": "string"}}},
+        {"propertyNames": {"pattern": "a"}},
+        {"required": ["a"]},
+        {"required": ["a", "b"], "properties": {"a": {}}},
+        {"required": ["a"], "type": "object", "additionalProperties": {"type": "string"}},
     ],
     ids=_name,
 )
@@ -894,16 +918,25 @@ def test_a_schema_of_which_a_part_would_not_hold_is_refused(
     "schema",
     [
         {"properties": {"not": {"type": "string"}, "if": {}, "$ref": {}}, "required": ["not"]},
-        {"patternProperties": {"not": {}}, "$defs": {"if": {}}, "definitions": {"not": {}}},
-        {"uniqueItems": False, "allOf": [{}], "format": "int32", "type": "integer"},
+        {"patternProperties": {"not": {}}, "type": "object"},
+        {"$defs": {"if": {}}, "definitions": {"not": {}}},
+        {"uniqueItems": False, "format": "int32", "type": "integer"},
         {"type": "string", "format": "date-time"},
-        {"enum": [{"not": 1}], "const": {"if": 1}, "default": {"not": 1}},
+        {"enum": [{"not": 1}], "default": {"not": 1}, "example": {"minimum": 1}},
+        {"const": {"if": 1}, "discriminator": {"mapping": {"pattern": "#/$defs/pattern"}}},
         {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}},
     ],
     ids=_name,
 )
 def test_a_schema_may_name_its_properties_and_values_as_it_likes(schema: dict[str, Any]) -> None:
     assert chat(response_format=schema_format(schema)).structured_outputs
+
+
+def test_a_schema_within_a_structural_tag_has_to_hold_as_well() -> None:
+    tag = {"format": {"type": "json_schema", "json_schema": {"minimum": 5}}}
+    with pytest.raises(BadRequest) as refusal:
+        chat(structured_outputs={"structural_tag": tag})
+    assert refusal.value.param == "structured_outputs.structural_tag"
 
 
 @pytest.mark.parametrize("strict", [True, False, None])
