@@ -55,7 +55,7 @@ def _read_config(directory: Path) -> Mapping[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as exc:
         raise AdapterError(f"{file}: {exc.strerror}") from exc
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise AdapterError(f"{file} is not JSON: {exc}") from exc
     if not isinstance(content, dict):
         raise AdapterError(f"{file} is no JSON object")
@@ -78,7 +78,7 @@ def _tensors(file: Path) -> dict[str, tuple[str, Shape]]:
             for name, entry in content.items()
             if name != "__metadata__"
         }
-    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
         raise AdapterError(f"{file} is no safetensors file") from exc
 
 

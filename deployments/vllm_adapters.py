@@ -9,10 +9,10 @@ one only when no sequence needs it: what comes up in a step has always been load
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from vllm.config import VllmConfig
 from vllm.lora.request import LoRARequest
@@ -20,7 +20,6 @@ from vllm.lora.utils import get_adapter_absolute_path
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from deployments import adapter_files
-from deployments.adapter_files import AdapterError
 from deployments.errors import BadRequest
 from deployments.messages import Adapter
 
@@ -45,8 +44,8 @@ class LoadedAdapters:
     """Which adapters the engine core has, and which sequences need them.
 
     There may be `capacity` of them. A sequence that needs one more waits until one is of no use,
-    and those that come later wait behind it: nobody waits for ever. `model` is the directory of the
-    base model, where it has one.
+    and those that come later wait behind it: nobody waits for ever. For what is there already
+    nobody waits behind a load. `model` is the directory of the base model, where it has one.
     """
 
     def __init__(self, core: Core, capacity: int, model: Path | None) -> None:
@@ -58,7 +57,11 @@ class LoadedAdapters:
         """By the adapter's id, the least recently used first."""
         self._held: dict[str, _Loaded] = {}
         """By sequence."""
+        self._waiting: dict[str, asyncio.Task[Any] | None] = {}
+        """Who waits for a turn, or in its turn for room, by sequence."""
         self._turn = asyncio.Lock()
+        self._wants_room = False
+        """Whether somebody waits for room."""
         self._released = asyncio.Event()
 
     @classmethod
@@ -75,40 +78,68 @@ class LoadedAdapters:
             self.release("")
 
     async def hold(self, sequence: str, adapter: Adapter) -> LoRARequest:
-        """Have an adapter for a sequence, until it is released. Raises BadRequest."""
+        """Have an adapter for a sequence, until it is released. Raises BadRequest.
+
+        One that is released while it waits is cancelled.
+        """
         if not self.capacity:
             raise BadRequest("This model takes no adapters.", param="model")
-        async with self._turn:
-            loaded = self._loaded.get(adapter.id)
-            if loaded is None:
-                await self._make_room()
-                loaded = self._loaded[adapter.id] = _Loaded(await self._load(adapter))
-            self._loaded.move_to_end(adapter.id)
-            loaded.sequences.add(sequence)
-            self._held[sequence] = loaded
+        loaded = self._loaded.get(adapter.id)
+        if loaded is None or self._wants_room:
+            loaded = await self._in_turn(sequence, adapter)
+        self._loaded.move_to_end(adapter.id)
+        loaded.sequences.add(sequence)
+        self._held[sequence] = loaded
         return loaded.request
 
     def release(self, sequence: str) -> None:
-        """A sequence has ended; one that holds nothing is passed over."""
+        """A sequence has ended; one that neither has an adapter nor waits is passed over."""
+        if (task := self._waiting.get(sequence)) is not None:
+            task.cancel()
         loaded = self._held.pop(sequence, None)
         if loaded is not None:
             loaded.sequences.discard(sequence)
             self._released.set()
 
-    async def _make_room(self) -> None:
-        while len(self._loaded) >= self.capacity:
-            idle = next((i for i, loaded in self._loaded.items() if not loaded.sequences), None)
-            if idle is None:
+    async def _in_turn(self, sequence: str, adapter: Adapter) -> _Loaded:
+        await self._wait(sequence, self._turn.acquire())
+        try:
+            loaded = self._loaded.get(adapter.id)
+            if loaded is None:
+                await self._make_room(sequence)
+                loaded = self._loaded[adapter.id] = _Loaded(await self._load(adapter))
+        finally:
+            self._turn.release()
+        return loaded
+
+    async def _make_room(self, sequence: str) -> None:
+        if len(self._loaded) < self.capacity:
+            return
+        self._wants_room = True
+        try:
+            while (idle := self._idle()) is None:
                 self._released.clear()
-                await self._released.wait()
-            else:
-                await self._core.remove_lora(idle)
-                del self._loaded[idle]
+                await self._wait(sequence, self._released.wait())
+        finally:
+            self._wants_room = False
+        del self._loaded[idle]  # first, so that nobody counts on it any more
+        await self._core.remove_lora(idle)
+
+    def _idle(self) -> int | None:
+        return next((i for i, loaded in self._loaded.items() if not loaded.sequences), None)
+
+    async def _wait(self, sequence: str, something: Coroutine[Any, Any, object]) -> None:
+        """Only here may a sequence be cancelled: what the engine core is told must be known."""
+        self._waiting[sequence] = asyncio.current_task()
+        try:
+            await something
+        finally:
+            del self._waiting[sequence]
 
     async def _load(self, adapter: Adapter) -> LoRARequest:
         try:
             path = await asyncio.to_thread(_checked_path, adapter, self._model)
-        except AdapterError as exc:
+        except Exception as exc:  # a hub has errors of many kinds
             raise _useless(adapter, exc) from exc
         # vLLM tells cached prefixes by name and path, and they must not outlive these very weights.
         request = LoRARequest(f"{adapter.name} {adapter.id}", adapter.id, path)

@@ -165,9 +165,14 @@ class VllmEngine:
         return self._submit(owner, sequence, request_id)
 
     async def _submit(self, owner: Hashable, sequence: Sequence, request_id: str) -> None:
+        def is_wanted() -> bool:  # not aborted meanwhile
+            return self._names.get((owner, sequence.id)) == request_id
+
         try:
+            if not is_wanted():
+                return
             request = await self._request(request_id, sequence)
-            if self._names.get((owner, sequence.id)) == request_id:  # not aborted meanwhile
+            if is_wanted():
                 await self._begin(owner, sequence, request)
             else:
                 self.adapters.release(request_id)

@@ -4,13 +4,14 @@ import asyncio
 import importlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from deployments.adapters import new_adapter
 from deployments.errors import BadRequest
-from deployments.messages import Adapter
+from deployments.messages import Adapter, Sampling, Sequence
 from tests.unit.fakes import until
 from tests.unit.test_adapter_files import adapter as files
 
@@ -24,9 +25,11 @@ class FakeCore:
         self.loaded: list[int] = []
         self.requests: list[Any] = []
         self.error: Exception | None = None
+        self.go = asyncio.Event()
+        self.go.set()
 
     async def add_lora(self, lora_request: Any) -> bool:
-        await asyncio.sleep(0)
+        await self.go.wait()
         self.requests.append(lora_request)
         self.loaded.append(lora_request.lora_int_id)
         if self.error is not None:
@@ -34,9 +37,12 @@ class FakeCore:
         return True
 
     async def remove_lora(self, lora_id: int) -> bool:
-        await asyncio.sleep(0)
+        await self.go.wait()
         self.loaded.remove(lora_id)
         return True
+
+    async def abort_requests_async(self, request_ids: list[str]) -> None:
+        assert not request_ids
 
 
 @pytest.fixture
@@ -169,3 +175,85 @@ async def test_waiting_for_room_can_be_given_up(
     loaded.release("1")
     await other
     assert core.loaded == [b.id, d.id]
+
+
+async def test_a_sequence_that_ends_while_it_waits_holds_up_nobody(
+    loaded: Any, core: FakeCore, adapters: list[Adapter]
+) -> None:
+    a, b, c, d = adapters
+    await loaded.hold("1", a)
+    await loaded.hold("2", b)
+    for_room = asyncio.ensure_future(loaded.hold("3", c))
+    await until(lambda: loaded._wants_room)
+    for_a_turn = asyncio.ensure_future(loaded.hold("4", d))
+    next_one = asyncio.ensure_future(loaded.hold("5", a))
+    await until(lambda: "5" in loaded._waiting)
+    loaded.release("4")
+    loaded.release("3")
+    await asyncio.wait_for(next_one, 5)
+    assert for_room.cancelled()
+    assert for_a_turn.cancelled()
+    assert core.loaded == [a.id, b.id]
+    assert not loaded._waiting
+
+
+async def test_a_sequence_that_ends_while_its_adapter_is_loaded_leaves_it_to_others(
+    loaded: Any, core: FakeCore, adapters: list[Adapter]
+) -> None:
+    core.go.clear()
+    first = asyncio.ensure_future(loaded.hold("1", adapters[0]))
+    await until(lambda: loaded._turn.locked() and not loaded._waiting)
+    loaded.release("1")
+    core.go.set()
+    await first
+    loaded.release("1")
+    await loaded.hold("2", adapters[0])
+    assert core.loaded == [adapters[0].id]
+
+
+async def test_one_that_is_loaded_is_had_while_another_is_being_loaded(
+    loaded: Any, core: FakeCore, adapters: list[Adapter]
+) -> None:
+    a, b, c, _ = adapters
+    await loaded.hold("1", a)
+    core.go.clear()
+    other = asyncio.ensure_future(loaded.hold("2", b))
+    await until(loaded._turn.locked)
+    await asyncio.wait_for(loaded.hold("3", a), 5)
+    core.go.set()
+    await other
+    loaded.release("2")
+    core.go.clear()
+    taking_its_place = asyncio.ensure_future(loaded.hold("4", c))
+    await until(loaded._turn.locked)
+    again = asyncio.ensure_future(loaded.hold("5", b))  # it is on its way out
+    core.go.set()
+    await taking_its_place
+    assert core.loaded == [a.id, c.id]
+    loaded.release("4")
+    await again
+    assert core.loaded == [a.id, b.id]
+
+
+async def test_a_hub_that_fails_is_told_as_the_adapters_fault(
+    module: Any, loaded: Any, adapters: list[Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> str:
+        raise RuntimeError("no hub")
+
+    monkeypatch.setattr(module, "get_adapter_absolute_path", fail)
+    with pytest.raises(BadRequest, match=r"'a' could not be loaded: no hub$"):
+        await loaded.hold("1", adapters[0])
+
+
+async def test_a_sequence_that_ends_before_it_has_begun_asks_for_none(
+    loaded: Any, core: FakeCore, adapters: list[Adapter]
+) -> None:
+    kind = importlib.import_module("deployments.vllm_engine").VllmEngine
+    engine = kind.__new__(kind)
+    engine._names, engine._sequences, engine._submitted = {}, {}, 0
+    engine.adapters, engine._llm = loaded, SimpleNamespace(engine_core=core)
+    starting = engine.submit("router", Sequence(7, [1], Sampling(max_tokens=1), adapter=adapters[0]))
+    await engine.abort("router", [7])
+    await starting
+    assert core.requests == []

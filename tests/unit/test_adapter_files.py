@@ -59,7 +59,14 @@ class TestItsRank:
             rank(adapter(tmp_path, rank_pattern=pattern))
 
     @pytest.mark.parametrize(
-        ("content", "told"), [("{", "is not JSON"), ("[]", "is no JSON object"), ("\udc80", "JSON")]
+        ("content", "told"),
+        [
+            ("{", "is not JSON"),
+            ("[" * 100_000, "is not JSON"),
+            ("[]", "is no JSON object"),
+            ("\udc80", "JSON"),
+        ],
+        ids=lambda text: text[:9],
     )
     def test_is_not_found_in_what_is_no_configuration(
         self, tmp_path: Path, content: str, told: str
@@ -149,7 +156,16 @@ class TestAnAdapter:
             check(folder, None)
 
     @pytest.mark.parametrize(
-        "content", [b"[]", b"null", b'{"a": 1}', b'{"a": {}}', b'{"a": {"dtype": 1, "shape": 2}}']
+        "content",
+        [
+            b"[]",
+            b"null",
+            b'{"a": 1}',
+            b'{"a": {}}',
+            b'{"a": {"dtype": 1, "shape": 2}}',
+            b"[" * 100_000,
+        ],
+        ids=lambda content: str(content[:9]),
     )
     def test_with_another_header_is_told(self, tmp_path: Path, content: bytes) -> None:
         file = adapter(tmp_path) / "adapter_model.safetensors"
