@@ -48,6 +48,8 @@ def _router_options(router: RouterConfig) -> dict[str, Any]:
         "max_ongoing_requests": _MANY,
         "ray_actor_options": {"num_cpus": router.num_cpus, "resources": router.resources},
         "health_check_period_s": 5,
+        "max_surge_percent": router.max_surge_percent,
+        "graceful_shutdown_timeout_s": router.drain_timeout_s,
         "graceful_shutdown_wait_loop_s": 0.5,
     }
 
@@ -133,6 +135,7 @@ def engine_options(model: ModelConfig, on_cpu: bool, engines: int) -> dict[str, 
         "request_router_config": RequestRouterConfig(request_router_class=directory.ROUTER_CLASS),
         "health_check_period_s": 5,
         "health_check_timeout_s": 10,
+        "max_surge_percent": model.max_surge_percent,
         "graceful_shutdown_timeout_s": model.drain_timeout_s + 10,
         "graceful_shutdown_wait_loop_s": 0.5,
     }

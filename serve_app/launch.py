@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ _OPEN = (
     "Sluice has no API keys: it is open to this machine, and to nobody else. "
     "To make keys: python -m serve_app.keys new"
 )
+_ENDS_WITHIN_S, _LOOK_S = 10.0, 0.1
 _CAUSE = re.compile(r"(\w+\.)*\w*(Error|Exception): (?!Traceback).")
 
 
@@ -216,9 +218,7 @@ def _serve(settings: Settings, cluster: Cluster) -> None:
                 signal.pause()
         finally:
             say("Sluice stops.")
-            from ray import serve
-
-            serve.shutdown()
+            _stop(settings)
 
 
 def _deploy(settings: Settings) -> None:
@@ -240,6 +240,18 @@ def _deploy(settings: Settings) -> None:
         serve.run(application(settings, fresh=True), blocking=False, name=APPLICATION)
     except RuntimeError as exc:
         sys.exit(f"sluice: {_why_not_deployed(exc)}")
+
+
+def _stop(settings: Settings) -> None:
+    """The application first: Serve's own shutdown would take HAProxy from under its streams."""
+    from ray import serve
+
+    drained_s = max(model.drain_timeout_s for model in settings.models)
+    serve.delete(APPLICATION, _blocking=False)
+    deadline = time.monotonic() + drained_s + _ENDS_WITHIN_S
+    while APPLICATION in serve.status().applications and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
+    serve.shutdown()
 
 
 def _why_not_deployed(exc: RuntimeError) -> str:

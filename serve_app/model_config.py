@@ -24,6 +24,7 @@ from serve_app import adapter_config
 from serve_app.adapter_config import AdapterConfig, ModelName
 from serve_app.chat_config import ChatConfig
 from serve_app.scaling_config import ScalingConfig
+from serve_app.section import Percent
 
 
 class ModelConfig(ChatConfig):
@@ -51,6 +52,9 @@ class ModelConfig(ChatConfig):
     for a model of a few megabytes."""
     drain_timeout_s: NonNegativeFloat = 60
     """How long a replica that is stopped may finish what it has."""
+    max_surge_percent: Percent = 20
+    """So many more replicas, one at least, there may be during an update: a new one is ready before
+    an old one stops. 0 stops the old one first, where no more GPUs are to be had."""
     stall_timeout_s: PositiveFloat = 8
     """How late an engine's answer may be before its replica is unready and Serve replaces it; one
     engine step, such as a long prefill on a CPU, must fit."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from serve_app.section import Section
+from serve_app.section import Percent, Section
 
 
 class DeadlinesConfig(Section):
@@ -38,6 +38,11 @@ class RouterConfig(Section):
     resources: dict[str, PositiveFloat] = Field(default_factory=dict)
     """What else Ray reserves for each, by Ray's names: streams live in these replicas, and what
     only nodes that stay have keeps them off those that come and go."""
+    max_surge_percent: Percent = 100
+    """So many more replicas, one at least, there may be during an update: a new one is ready before
+    an old one stops."""
+    drain_timeout_s: PositiveFloat = 600
+    """How long the streams of a replica that is stopped may go on; what is left then is cut off."""
     max_sequences: PositiveInt = 32_768
     """Waiting or under way in one replica; a request beyond gets 503 with Retry-After."""
     queue: Literal["fair", "fifo"] = "fair"

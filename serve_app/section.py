@@ -1,6 +1,10 @@
 """What all sections of the configuration are."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Percent = Annotated[int, Field(ge=0, le=100)]
 
 
 class Section(BaseModel):

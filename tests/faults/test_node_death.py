@@ -5,11 +5,9 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -17,11 +15,10 @@ import yaml
 
 from serve_app.environment import any_free_port
 from tests.support import models
+from tests.support.clients import Clients
 from tests.support.server import ROOT, Server, eventually
 
 ENGINES = 2
-CLIENTS = 4
-PAUSE_S = 0.2  # else the machine has no time to start an engine
 
 
 @pytest.fixture(scope="module")
@@ -50,48 +47,12 @@ def raylets(cluster: Server) -> set[int]:
     return found - {1}
 
 
-class Client(threading.Thread):
-    """One of several who ask, again and again, each for a text of its own."""
-
-    def __init__(self, cluster: Server, number: int) -> None:
-        super().__init__()
-        self._cluster = cluster
-        self._body = {
-            "model": models.SMALL,
-            "prompt": f"Number {number}",
-            "max_tokens": 400,
-            "temperature": 0,
-            "ignore_eos": True,
-        }
-        self.expected = self._ask()
-        self.answers: list[str] = []
-        self.over = threading.Event()
-
-    def _ask(self) -> str:
-        answer: dict[str, Any] = self._cluster.post("/v1/completions", self._body).json()
-        return str(answer["choices"][0]["text"] if "choices" in answer else answer)
-
-    def run(self) -> None:
-        while not self.over.wait(PAUSE_S):
-            self.answers.append(self._ask())
-
-
 @contextmanager
 def load(cluster: Server) -> Iterator[None]:
     """Clients who keep all engines at work, of whom none may notice anything."""
-    clients = [Client(cluster, number) for number in range(CLIENTS)]
-    for client in clients:
-        client.start()
-    try:
+    with Clients(cluster, models.SMALL):
         eventually(lambda: all(e["running"] for e in cluster.engines(models.SMALL)), 20, "work")
         yield
-    finally:
-        for client in clients:
-            client.over.set()
-        for client in clients:
-            client.join(60)
-    for client in clients:
-        assert set(client.answers) == {client.expected}
 
 
 def drain(cluster: Server, raylet: int) -> None:

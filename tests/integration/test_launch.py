@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from tests.support import models
 from tests.support.server import ROOT, Server, eventually, start
 
-CONFIG: dict[str, Any] = {"models": models.CONFIG["models"][:1]}
+CONFIG: dict[str, Any] = {"models": [{**models.CONFIG["models"][0], "drain_timeout_s": 20}]}
 
 
 @pytest.fixture
@@ -39,10 +40,20 @@ def run_briefly(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_ctrl_c_ends_the_server_and_all_its_processes(own_server: Server) -> None:
+def test_ctrl_c_ends_the_server_and_all_its_processes_when_its_streams_have_ended(
+    own_server: Server,
+) -> None:
     assert own_server.processes()
-    own_server.stop(signal.SIGINT)
+    body = {"model": models.SMALL, "prompt": "Hi", "max_tokens": 400, "ignore_eos": True}
+    url = own_server.url + "/v1/completions"
+    with httpx.stream("POST", url, json={**body, "stream": True}, timeout=60) as response:
+        lines = response.iter_lines()
+        next(lines)
+        own_server.process.send_signal(signal.SIGINT)
+        assert [line for line in lines if line][-1] == "data: [DONE]"
+    own_server.process.wait(40)
     assert own_server.process.returncode == 0
+    own_server.stop()
 
 
 def test_ctrl_c_while_it_starts_ends_it_too() -> None:

@@ -45,6 +45,7 @@ class Server:
 
     def __init__(self, command: Sequence[str], port: int, env: Mapping[str, str]) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self.headers: dict[str, str] = {}
         self.mark = MARK_PREFIX + uuid.uuid4().hex
         self.log = Path(tempfile.mkstemp(prefix="sluice-test-", suffix=".log")[1])
         with self.log.open("wb") as log:
@@ -60,11 +61,13 @@ class Server:
 
     def get(self, path: str) -> httpx.Response:
         """One GET request."""
-        return httpx.get(self.url + path, timeout=10)
+        return httpx.get(self.url + path, headers=self.headers, timeout=10)
 
     def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
         """One POST request of a JSON body."""
-        return httpx.post(self.url + path, json=body, headers=headers, timeout=60)
+        return httpx.post(
+            self.url + path, json=body, headers={**self.headers, **headers}, timeout=60
+        )
 
     def is_ready(self) -> bool:
         """Whether /ready says 200."""
