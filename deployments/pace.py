@@ -1,8 +1,8 @@
 """How often readers look at what has come: some take longer the more there is.
 
 vLLM's parsers look at all the text so far with each piece: of 16 KiB a millisecond or more, for
-each token. Whoever is slow looks less often, and takes several tokens at once; all together they
-take a share of the event loop's time and no more. Pure: the clock is given.
+each token. Whoever is slow looks less often, and takes several tokens at once; all the slow ones
+together take a share of the event loop's time and no more. Pure: the clock is given.
 """
 
 import time

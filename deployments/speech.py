@@ -1,6 +1,6 @@
 """What a sequence says, told apart: what it thinks, what it answers, and which tools it calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -66,7 +66,7 @@ class Reader(Protocol):
 
     @property
     def reasoning_tokens(self) -> int:
-        """How many of the tokens that have been read were for thinking."""
+        """How many of the tokens that have been read were for thinking; exact when all are."""
 
     def read(self, text: str, token_ids: list[int], *, last: bool) -> Said:
         """What the next piece says. Text may be held back until it is clear what it is."""
@@ -87,6 +87,7 @@ class Asked:
     parallel_tool_calls: bool = True
     include_reasoning: bool = True
     skip_special_tokens: bool = True
+    spaces_between_special_tokens: bool = True
     structured_outputs: StructuredOutputs | None = None
     """The form that the client wants, whatever is called."""
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -98,6 +99,7 @@ class Heard(Protocol):
     structured_outputs: StructuredOutputs | None
     """What the text has to look like, so that it can be parsed."""
     skip_special_tokens: bool
+    spaces_between_special_tokens: bool
     reasoning: Reasoning | None
     """What the engine has to know of it where that is the form of the answer only."""
 
@@ -125,14 +127,30 @@ class Parsing(Protocol):
         """The chat; raises BadRequest. Takes long enough to keep it off an event loop."""
 
 
+def joined(pieces: Iterable[Said]) -> Said:
+    """All that the pieces say; takes time by their length, however many they are."""
+    reasoning, content = [], []
+    calls: dict[int, list[CallPiece]] = {}
+    for said in pieces:
+        reasoning.append(said.reasoning)
+        content.append(said.content)
+        for piece in said.calls:
+            calls.setdefault(piece.index, []).append(piece)
+    whole = Said("".join(reasoning), "".join(content))
+    for index, parts in calls.items():
+        arguments = "".join(part.arguments for part in parts)
+        whole.calls.append(CallPiece(index, arguments, parts[0].name, parts[0].id))
+    return whole
+
+
 def unsaid(said: Said, whole: Said) -> Said:
-    """What a whole answer says beyond what was `said` while it came in pieces."""
+    """What a whole answer says beyond what was `said`, all joined, while it came in pieces."""
     rest = Said()
-    if not said.calls and not whole.calls and whole.content.startswith(said.content):
+    # Where the two take the text for different things, the content has been said as one of them.
+    agree = bool(said.reasoning) == bool(whole.reasoning) and (whole.calls or not said.calls)
+    if agree and whole.content.startswith(said.content):
         rest.content = whole.content[len(said.content) :]
-    told: dict[int, str] = {}
-    for piece in said.calls:
-        told[piece.index] = told.get(piece.index, "") + piece.arguments
+    told = {call.index: call.arguments for call in said.calls}
     for call in whole.calls:
         if call.index not in told:
             rest.call(call)

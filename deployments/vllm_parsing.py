@@ -6,8 +6,8 @@ its own `ChatCompletionRequest`; of a chat they get one that has what they look 
 """
 
 import json
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,6 +28,9 @@ from deployments.pace import Pace
 from deployments.speech import Asked
 from deployments.vllm_forms import form_params
 from deployments.vllm_reader import VllmReader
+
+_CHOSEN = ("reasoning_parser_cls", "tool_parser_cls", "tool_strict_level")
+"""What `ParserManager.get_parser` sets on the class that it gives."""
 
 
 class VllmParsing:
@@ -103,7 +106,10 @@ class VllmParsing:
             names = " and ".join(filter(None, (tool_parser, reasoning_parser)))
             reason = exc.__cause__ or exc
             raise ValueError(f"{names} cannot be used with this model: {reason}") from exc
-        return parser
+        # A class of its own: vLLM has one of Harmony's for all, which the next call would change.
+        return parser and type(
+            parser.__name__, (parser,), {name: getattr(parser, name) for name in _CHOSEN}
+        )
 
 
 class HeardChat:
@@ -112,38 +118,50 @@ class HeardChat:
     def __init__(self, parsing: VllmParsing, asked: Asked) -> None:
         self._parsing = parsing
         self._asked = asked
-        request = _request(asked)
-        try:
+        with _blamed_on("tools"):
+            request = _request(asked)
+        with _blamed_on("chat_template_kwargs"):
             parser = parsing.parser(request, _level(asked))
+            # Looked up once: of a long prompt it takes milliseconds.
+            self._has_thought = bool(parser.is_reasoning_end(asked.prompt_token_ids))
+        with _blamed_on("tools" if asked.tools else "structured_outputs"):
             self._request = parser.adjust_request(request)
-        except (VLLMClientError, ValueError, TypeError, RuntimeError) as exc:
-            raise BadRequest(str(exc), param="tools") from exc
+            self.structured_outputs = _form(self._request.structured_outputs)
+            self.reasoning = self._reasoning(parser)
         self.skip_special_tokens: bool = self._request.skip_special_tokens
-        self.structured_outputs = _form(self._request.structured_outputs)
-        self.reasoning = self._reasoning(parser)
+        self.spaces_between_special_tokens: bool = self._request.spaces_between_special_tokens
 
     def reader(self) -> VllmReader:
         """Who reads one more of the chat's sequences."""
-        new_parser = partial(self._parsing.parser, self._request)
-        turn = self._parsing.pace.turn()
         return VllmReader(
-            new_parser,
+            self._parser,
             self._request,
             self._asked.prompt_token_ids,
-            turn,
+            self._parsing.pace.turn(),
             shows_reasoning=self._asked.include_reasoning,
         )
+
+    def _parser(self) -> Parser:
+        parser = self._parsing.parser(self._request)
+        parser.is_reasoning_end = lambda _: self._has_thought  # asked of the prompt only
+        return parser
 
     def _reasoning(self, parser: Parser) -> Reasoning | None:
         """What the engine has to know, where the form is that of the answer only."""
         if self.structured_outputs is None or not self._parsing.reasons:
             return None
-        # As in vLLM, a form holds from the first token where no thought is to be seen.
-        ended = not self._asked.include_reasoning or self._request.resolve_reasoning_ended(
-            parser, self._asked.prompt_token_ids
-        )
+        ended = self._request.resolve_reasoning_ended(parser, self._asked.prompt_token_ids)
         kwargs = json.dumps(self._request.chat_template_kwargs)
         return Reasoning(bool(ended), kwargs)
+
+
+@contextmanager
+def _blamed_on(param: str) -> Iterator[None]:
+    """What a parser will not have of a request is refused: there, unless it says where itself."""
+    try:
+        yield
+    except (VLLMClientError, ValueError, TypeError, RuntimeError) as exc:
+        raise BadRequest(str(exc), param=getattr(exc, "parameter", None) or param) from exc
 
 
 def _level(asked: Asked) -> ToolStrictLevel:
@@ -179,6 +197,7 @@ def _request(asked: Asked) -> ChatCompletionRequest:
         parallel_tool_calls=asked.parallel_tool_calls,
         include_reasoning=True,  # what is not to be shown must still be counted
         skip_special_tokens=asked.skip_special_tokens,
+        spaces_between_special_tokens=asked.spaces_between_special_tokens,
         structured_outputs=asked.structured_outputs and form_params(asked.structured_outputs),
         chat_template_kwargs=dict(asked.chat_template_kwargs),
     )

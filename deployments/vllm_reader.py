@@ -12,11 +12,17 @@ from vllm.entrypoints.generate.base.protocol import DeltaFunctionCall, DeltaMess
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.parser import Parser
 from vllm.parser.abstract_parser import DelegatingParser
+from vllm.tool_parsers.gptoss_tool_parser import GptOssToolParser
+from vllm.tool_parsers.hermes_tool_parser import Hermes2ProToolParser
+from vllm.tool_parsers.llama_tool_parser import Llama3JsonToolParser
 
 from deployments.pace import Turn
-from deployments.speech import CallPiece, Said, unsaid
+from deployments.speech import CallPiece, Said, joined, unsaid
 
 logger = logging.getLogger("ray.serve")
+
+_OF_ANY_PIECE = (GptOssToolParser, Hermes2ProToolParser, Llama3JsonToolParser)
+"""Those of the older parsers that tell calls right however many tokens come together."""
 
 
 class VllmReader:
@@ -40,9 +46,15 @@ class VllmReader:
         self._request = request
         self._prompt = prompt_token_ids
         self._calls = bool(request.tools)
-        self._tells_late = self._calls and not getattr(self._parser, "_engine_based", False)
+        self._is_older = self._calls and not getattr(self._parser, "_engine_based", False)
         """Whether the parser is one of the older ones, which say one thing for each piece, however
         much is in it: a call that comes in one or two pieces they never tell."""
+        self._needs_single_tokens = (
+            self._is_older and type(self._parser.tool_parser) not in _OF_ANY_PIECE
+        )
+        self._tells_late = False
+        """Whether calls that have not begun are told in the end, of the whole: of pieces of several
+        tokens most of the older parsers tell other calls than they have."""
         self._turn = turn
         self._shows_reasoning = shows_reasoning
         self._unread: list[str] = []
@@ -51,24 +63,34 @@ class VllmReader:
         self._token_ids: list[int] = []
         self._said: list[Said] = []
         self._named: set[int] = set()
+        self._begun: set[int] = set()
+        """The calls of which arguments have been told."""
+        self._thinking = 0
+        """How many tokens brought thoughts and nothing else: to count exactly takes all of them."""
         self._reasoned = False
         self._failed = False
+        self._ended = False
 
     @property
     def only_content_follows(self) -> bool:
         """Whether all text to come is content."""
         parser = self._parser
         return self._failed or (
-            isinstance(parser, DelegatingParser)
+            # Some of its kind change what comes behind the thoughts, too.
+            type(parser).parse_delta is DelegatingParser.parse_delta
             and parser.tool_parser is None
             and parser._stream_state.reasoning_ended
         )
 
     @property
     def reasoning_tokens(self) -> int:
-        """How many of the tokens that have been read were for thinking."""
+        """How many of the tokens that have been read were for thinking; exact when all are."""
+        if not self._ended:
+            return self._thinking
+        if not self._reasoned:
+            return 0
         count: int = self._parser.count_reasoning_tokens(tuple(self._token_ids))
-        if count or not self._reasoned:
+        if count:
             return count
         # vLLM's older parsers count from the mark that begins a thought: here the prompt has it.
         end = getattr(self._parser.reasoning_parser, "end_token_id", None)
@@ -85,19 +107,24 @@ class VllmReader:
         self._token_ids += token_ids
         with self._turn.look():
             said = Said(content=text) if self._failed else self._read(text, token_ids, last)
-        self._reasoned = self._reasoned or bool(said.reasoning)
-        if self._tells_late:
+        if said.reasoning:
+            self._reasoned = True
+            if not (said.content or said.calls):
+                self._thinking += len(token_ids)
+        if self._is_older:
             self._text.append(text)
             self._said.append(said)
             if last and not self._failed:
                 said.add(self._unsaid())
         if last:
+            self._ended = True
             self._turn.end()
         return self._shown(said)
 
     def read_whole(self, text: str, token_ids: list[int]) -> Said:
         """What a whole answer says."""
         self._token_ids = token_ids
+        self._ended = True
         try:
             said = self._parse(self._parser, text)
         except Exception:
@@ -111,6 +138,8 @@ class VllmReader:
         pieces = self._apart(text, token_ids)
         try:
             for number, (piece, ids) in enumerate(pieces, 1):
+                if self._needs_single_tokens and len(ids) > 1:
+                    self._tells_late = True
                 message = self._parser.parse_delta(
                     piece, ids, self._request, self._prompt, finished=last and number == len(pieces)
                 )
@@ -140,28 +169,32 @@ class VllmReader:
             function = call.function or DeltaFunctionCall()
             if function.name is not None:
                 self._named.add(call.index)
-            if call.index in self._named:  # else it is told as a whole in the end
+            # Others are told in the end. What has begun goes on: the whole may have it in other
+            # spaces, and then no rest of it could be told.
+            if call.index in (self._begun if self._tells_late else self._named):
                 piece = CallPiece(call.index, function.arguments or "", function.name, call.id)
                 said.call(piece)
+                if piece.arguments:
+                    self._begun.add(call.index)
         return said
 
     def _unsaid(self) -> Said:
         """What the pieces did not tell of the whole."""
-        said = Said()
-        for piece in self._said:
-            said.add(piece)
         try:
             whole = self._parse(self._new_parser(), "".join(self._text))
         except Exception:
             logger.exception("A parser failed; its stream stays as it is.")
             return Said()
-        return unsaid(said, whole)
+        return unsaid(joined(self._said), whole)
 
     def _parse(self, parser: Parser, text: str) -> Said:
         parser.set_prompt_token_ids(self._prompt)
         thoughts = parser.reasoning_parser
-        is_older = thoughts is not None and not thoughts.engine_based_streaming
-        if is_older and thoughts.is_reasoning_end(self._prompt):
+        if (
+            thoughts is not None
+            and parser.is_reasoning_end(self._prompt)
+            and not thoughts.is_reasoning_end([])  # else that says nothing of the prompt
+        ):
             # They look at the prompt only where an answer comes in pieces.
             parser._reasoning_parser = None
         reasoning, content, calls = parser.parse(
@@ -176,6 +209,4 @@ class VllmReader:
         return said
 
     def _shown(self, said: Said) -> Said:
-        if not self._shows_reasoning:
-            said.reasoning = ""
-        return said
+        return said if self._shows_reasoning else Said(content=said.content, calls=said.calls)

@@ -135,13 +135,17 @@ class Answer(ABC):
     def _usage(self) -> dict[str, Any]:
         return self.usage.to_json()
 
+    def _usage_of(self, index: int) -> dict[str, Any]:
+        """That of one choice so far, where its events tell it."""
+        return self._running[index].to_json()
+
     def _says_something(self, delta: Delta) -> bool:
         return bool(delta.text) or delta.finish_reason is not None or not self._only_text
 
     def _event(self, choices: list[dict[str, Any]], **extra: Any) -> bytes:
         content = {**self._head, **extra, "choices": choices}
         if choices and self._running:
-            content["usage"] = self._running[choices[0]["index"]].to_json()
+            content["usage"] = self._usage_of(choices[0]["index"])
         if choices and self._pads:
             content["obfuscation"] = ""
             content["obfuscation"] = _padding(len(_json(content)))

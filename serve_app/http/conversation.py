@@ -1,6 +1,7 @@
 """The messages of a chat, and what else its template gets: what clients may send of it."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -157,7 +158,9 @@ _CALLS = {
     "required": ["tool_calls"],
     "properties": {"tool_calls": {"type": "array", "minItems": 1}},
 }
-_OF_ASSISTANTS = ("tool_calls", "refusal", "reasoning", "reasoning_content")
+_INSTEAD_OF_CONTENT = ("refusal", "reasoning", "reasoning_content")
+"""Fields beside which an assistant may have nothing else to say, if it makes no calls."""
+_OF_ASSISTANTS = ("tool_calls", *_INSTEAD_OF_CONTENT)
 
 
 class Message(StrictObject):
@@ -169,7 +172,7 @@ class Message(StrictObject):
             both(is_("role", "tool"), given("tool_call_id")),
             both(is_not("role", "tool"), absent("tool_call_id")),
         ),
-        either(given("content"), given("refusal"), _CALLS),
+        either(*(given(name) for name in ("content", *_INSTEAD_OF_CONTENT)), _CALLS),
     )
 
     unsupported = MappingProxyType({**never("audio function_call"), "annotations": ([],)})
@@ -216,7 +219,8 @@ class Message(StrictObject):
                 raise Refused(f"needs 'role' to be \"{owner}\"", INVALID_VALUE, field=field)
         if self.role == "tool" and self.tool_call_id is None:
             raise Refused("is required", MISSING_PARAMETER, field="tool_call_id")
-        if self.content is None and not (self.tool_calls or self.refusal is not None):
+        said = ("content", *_INSTEAD_OF_CONTENT)
+        if not self.tool_calls and all(getattr(self, name) is None for name in said):
             raise Refused("is required", MISSING_PARAMETER, field="content")
         if self.role != "assistant" and isinstance(self.content, list):
             self._check_that_nobody_refuses(self.content)
@@ -279,10 +283,12 @@ class Conversation(StrictObject):
         """What the template may show of documents."""
         return None
 
-    def conversation(self) -> list[dict[str, Any]]:
+    @cached_property
+    def messages_for_template(self) -> list[dict[str, Any]]:
         """The messages as chat templates take them."""
         return [message.for_template() for message in self.messages]
 
+    @cached_property
     def tools_for_template(self) -> list[dict[str, Any]] | None:
         """The tools as chat templates take them: as the client wrote them."""
         return None if self.tools is None else [tool.for_template() for tool in self.tools]

@@ -1,7 +1,8 @@
 """How the answer to a chat is read: as it is, by the model's own parser, or as calls in JSON."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -14,6 +15,9 @@ from serve_app.http.generation import Sequences
 from serve_app.http.parsing import UNSUPPORTED_PARAMETER
 from serve_app.http.protocol import GenerationRequest
 from serve_app.http.tools import NamedTool
+
+LONG_PROMPT = 16_384
+"""Longer ones, in tokens, are looked through in a thread: that takes up to 30 ns for each token."""
 
 
 class Hearing:
@@ -42,18 +46,21 @@ class Hearing:
         choice = chat.choice.model_dump() if isinstance(chat.choice, NamedTool) else chat.choice
         asked = Asked(
             prompt_token_ids=prompt,
-            messages=chat.conversation(),
-            tools=chat.tools_for_template() if free else None,
+            messages=chat.messages_for_template,
+            tools=chat.tools_for_template if free else None,
             tool_choice=choice if free else "none",
             parallel_tool_calls=chat.parallel_tool_calls,
             include_reasoning=chat.include_reasoning,
             skip_special_tokens=chat.skip_special_tokens,
+            spaces_between_special_tokens=chat.spaces_between_special_tokens,
             structured_outputs=chat.form_of_content if free else chat.structured_outputs,
             chat_template_kwargs=template_kwargs,
         )
         hear = self._parsing.hear
-        # The form of a call is put together from all the tools.
-        self._heard = await asyncio.to_thread(hear, asked) if free else hear(asked)
+        # The form of a call is put together from all the tools, and thoughts are looked for in all
+        # of the prompt.
+        takes_long = free or len(prompt) >= LONG_PROMPT
+        self._heard = await asyncio.to_thread(hear, asked) if takes_long else hear(asked)
         if free and None is not chat.form_of_content == self._heard.structured_outputs:
             raise BadRequest(
                 f"'{chat.form_field}' must be left out where the model may call a tool: its "
@@ -74,6 +81,7 @@ class Hearing:
                     sampling,
                     structured_outputs=heard.structured_outputs,
                     skip_special_tokens=heard.skip_special_tokens,
+                    spaces_between_special_tokens=heard.spaces_between_special_tokens,
                     reasoning=heard.reasoning,
                 ),
             )
@@ -82,16 +90,15 @@ class Hearing:
 
     def readers(self) -> list[Reader]:
         """One for each choice; none where all the text is what it has to be."""
-        calls = None if self._calls_freely else _reader_of(self._chat)
-        if self._heard is None and (calls is None or isinstance(calls, NamedCall)):
+        new_calls = None if self._calls_freely else _forced_calls(self._chat)
+        if self._heard is None and new_calls is not RequiredCalls:
             return []
-        return [self._reader() for _ in range(self._chat.n)]
+        return [self._reader(new_calls) for _ in range(self._chat.n)]
 
-    def _reader(self) -> Reader:
+    def _reader(self, new_calls: Callable[[], CallReader] | None) -> Reader:
         thoughts = None if self._heard is None else self._heard.reader()
-        calls = None if self._calls_freely else _reader_of(self._chat)
-        if calls is not None:
-            return ForcedCalls(calls, thoughts)
+        if new_calls is not None:
+            return ForcedCalls(new_calls(), thoughts)
         assert thoughts is not None
         return thoughts
 
@@ -116,10 +123,11 @@ def check_thinking(parsing: Parsing | None, request: GenerationRequest) -> None:
         raise _needs_reasoning_parser("thinking_token_budget", "must be left out")
 
 
-def _reader_of(chat: ChatRequest) -> CallReader | None:
+def _forced_calls(chat: ChatRequest) -> Callable[[], CallReader] | None:
+    """Makes readers of the calls that the answer has to consist of."""
     if isinstance(chat.choice, NamedTool):
-        return NamedCall(chat.choice.function.name)
-    return RequiredCalls() if chat.choice == "required" else None
+        return partial(NamedCall, chat.choice.function.name)
+    return RequiredCalls if chat.choice == "required" else None
 
 
 def _needs_reasoning_parser(field: str, predicate: str) -> BadRequest:

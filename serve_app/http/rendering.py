@@ -17,8 +17,8 @@ async def render(service: Service, model: str, conversation: Conversation) -> li
         raise _not_for("documents")
     kwargs = {k: v for k, v in conversation.template_kwargs.items() if k not in unseen}
     return await tokenizing.chat(
-        conversation.conversation(),
-        tools=conversation.tools_for_template(),
+        conversation.messages_for_template,
+        tools=conversation.tools_for_template,
         documents=documents,
         kwargs=kwargs,
         add_generation_prompt=conversation.opens_answer,

@@ -76,11 +76,16 @@ class SpokenAnswer(ChatAnswer):
         return self._with_reason(index, rendered)
 
     def _usage(self) -> dict[str, Any]:
-        usage = super()._usage()
-        if self._reasons:
-            tokens = sum(reader.reasoning_tokens for reader in self._readers)
-            usage["completion_tokens_details"] = {"reasoning_tokens": tokens}
-        return usage
+        return super()._usage() | self._details(self._readers)
+
+    def _usage_of(self, index: int) -> dict[str, Any]:
+        return super()._usage_of(index) | self._details([self._readers[index]])
+
+    def _details(self, readers: Sequence[Reader]) -> dict[str, Any]:
+        if not self._reasons:
+            return {}
+        tokens = sum(reader.reasoning_tokens for reader in readers)
+        return {"completion_tokens_details": {"reasoning_tokens": tokens}}
 
     def _in_pieces(self, index: int, said: Said) -> dict[str, Any]:
         delta: dict[str, Any] = _reasoning(said)

@@ -5,19 +5,28 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deployments import default_model, parser_names
+from deployments.errors import BadRequest
 from deployments.messages import Reasoning, StructuredOutputs
 from deployments.speech import Asked, CallPiece, Reader, Said
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
 
-MARKS = ["<tool_call>", "</tool_call>", "<think>", "</think>", "<|python_tag|>"]
+DEEPSEEK_MARKS = [
+    f"<\uff5ctool▁{mark}\uff5c>"
+    for mark in ("calls▁begin", "call▁begin", "sep", "call▁end", "calls▁end")
+]
+MARKS = [
+    *("<tool_call>", "</tool_call>", "<think>", "</think>", "<|python_tag|>"),
+    *("<|open|>", "<|close|>", "<|sep|>", "<ifm|think>", "</ifm|think>"),
+    *DEEPSEEK_MARKS,
+]
 PROMPT = [6, 7, 8]
 ROME, OSLO = '{"city": "Rome"}', '{"city": "Oslo", "days": [1, {"x": "}"}]}'
 HERMES = f"""Let me look.
@@ -28,6 +37,10 @@ HERMES = f"""Let me look.
 {{"name": "time", "arguments": {OSLO}}}
 </tool_call>"""
 WEATHER_AND_TIME = [("weather", ROME), ("time", OSLO)]
+CALLS, CALL, SEP, END, ALL = DEEPSEEK_MARKS
+DEEPSEEK = f"Let me look.{CALLS}{CALL}weather{SEP}{ROME}{END}{CALL}time{SEP}{OSLO}{END}{ALL}"
+KIMI_THOUGHT = "<|open|>think<|sep|>Hm.<|close|>think<|sep|>"
+KIMI = f"{KIMI_THOUGHT}<|open|>response<|sep|>Yes.<|close|>response<|sep|>"
 
 
 def tool(name: str, **fields: Any) -> dict[str, Any]:
@@ -95,6 +108,8 @@ CASES = {
         "hermes",
         "qwen3",
     ),
+    "deepseek": Case(DEEPSEEK, "", "Let me look.", WEATHER_AND_TIME, "deepseek_v31"),
+    "kimi": Case(KIMI, "Hm.", "Yes.", reasoning_parser="kimi_k3"),
     "xml": Case(
         "<tool_call>\n<function=weather>\n<parameter=city>\nRome\n</parameter>\n</function>\n"
         "</tool_call>",
@@ -119,8 +134,10 @@ def parsing(tokenizer: Any) -> Callable[..., Any]:
     """Makes a model's parsers; vLLM is imported here, as it takes seconds."""
     kind = importlib.import_module("deployments.vllm_parsing").VllmParsing
 
-    def make(**parsers: Any) -> Any:
-        return kind(tokenizer, {"model_type": "llama"}, **parsers)
+    def make(model_type: str = "llama", **parsers: Any) -> Any:
+        made = kind(tokenizer, {"model_type": model_type}, **parsers)
+        made.pace.now = lambda: 0.0  # however slow this machine is, no look takes long
+        return made
 
     return make
 
@@ -219,20 +236,110 @@ def test_what_is_not_to_be_shown_is_counted_all_the_same(
     assert reader.reasoning_tokens == len(tokenizer.encode(thought, add_special_tokens=False))
 
 
+@pytest.mark.parametrize("kwargs", [{}, {"enable_thinking": False}], ids=["", "told"])
 @pytest.mark.parametrize("reasoning_parser", ["deepseek_r1", "qwen3"])
 def test_a_model_that_has_thought_in_its_prompt_only_answers(
-    parsing: Callable[..., Any], tokenizer: Any, reasoning_parser: str
+    parsing: Callable[..., Any], tokenizer: Any, reasoning_parser: str, kwargs: dict[str, Any]
 ) -> None:
     prompt = tokenizer.encode("<think></think>", add_special_tokens=False)
-    kwargs = {"enable_thinking": False}
     asked = Asked(prompt, chat_template_kwargs=kwargs)
     heard = parsing(reasoning_parser=reasoning_parser).hear(asked)
     ids = tokenizer.encode("Yes.", add_special_tokens=False)
-    for said in (
-        heard.reader().read_whole("Yes.", ids),
-        in_pieces(heard.reader(), tokenizer, "Yes.", [1]),
-    ):
+    at_once, streaming = heard.reader(), heard.reader()
+    for said in (at_once.read_whole("Yes.", ids), in_pieces(streaming, tokenizer, "Yes.", [1])):
         assert told(said) == ("", "Yes.", [])
+    assert (at_once.reasoning_tokens, streaming.reasoning_tokens) == (0, 0)
+
+
+def test_a_prompt_is_looked_through_once_for_all_that_is_read(
+    parsing: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = importlib.import_module("vllm.reasoning.basic_parsers").BaseThinkingReasoningParser
+    looks, look = [], kind.is_reasoning_end
+
+    def counted(self: Any, ids: list[int]) -> Any:
+        looks.append(len(ids))
+        return look(self, ids)
+
+    monkeypatch.setattr(kind, "is_reasoning_end", counted)
+    heard = parsing(reasoning_parser="deepseek_r1").hear(chat(free=False))
+    for _ in range(3):
+        heard.reader().read("Hm", [7], last=False)
+        heard.reader().read_whole("Hm", [7])
+    assert looks.count(len(PROMPT)) == 1
+
+
+def test_a_thought_that_is_cut_off_comes_once(parsing: Callable[..., Any], tokenizer: Any) -> None:
+    heard = parsing(reasoning_parser="granite", tool_parser="hermes").hear(chat())
+    text = "Here is my thought process: Hard"
+    said = in_pieces(heard.reader(), tokenizer, text, range(100))
+    assert (said.reasoning.strip(), said.content) == ("Hard", "")
+
+
+def test_thoughts_are_counted_while_they_come(parsing: Callable[..., Any], tokenizer: Any) -> None:
+    reader = parsing(reasoning_parser="deepseek_r1").hear(chat(free=False)).reader()
+    counts = []
+    for text in ("<think>", "Hm", "Hm", "</think>", "Yes"):
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        reader.read(text, ids, last=False)
+        counts.append(reader.reasoning_tokens)
+    one = len(tokenizer.encode("Hm", add_special_tokens=False))
+    assert counts == [0, one, 2 * one, 2 * one, 2 * one]
+
+
+class TestOlderParsers:
+    """They take pieces of several tokens for something else than what is in them."""
+
+    def test_finish_a_call_that_has_begun_as_they_began_it(
+        self, parsing: Callable[..., Any], tokenizer: Any
+    ) -> None:
+        text = """<longcat_tool_call>
+{"name":"time","arguments":{"city":"Oslo","days":[1,{"x":"}"}]}}
+</longcat_tool_call>"""
+        heard = parsing(tool_parser="longcat").hear(chat())
+        for cut in range(len(tokenizer.encode(text, add_special_tokens=False))):
+            said = in_pieces(heard.reader(), tokenizer, text, range(cut))
+            [(name, arguments)] = told(said)[2]
+            assert (name, json.loads(arguments)) == ("time", json.loads(OSLO)), cut
+
+    @pytest.mark.parametrize(("name", "tells_at_once"), [("hermes", True), ("deepseek", False)])
+    def test_tell_calls_as_they_come_only_if_they_tell_them_right(
+        self, parsing: Callable[..., Any], tokenizer: Any, name: str, tells_at_once: bool
+    ) -> None:
+        case = CASES[name]
+        reader = parsing(tool_parser=case.tool_parser).hear(chat()).reader()
+        ids = tokenizer.encode(case.text, add_special_tokens=False)
+        said = Said()
+        for at in range(0, len(ids) - 1, 4):
+            piece = ids[at : at + 4]
+            said.add(reader.read(tokenizer.decode(piece), piece, last=False))
+        assert bool(said.calls) is tells_at_once
+
+
+class TestHarmony:
+    """What gpt-oss speaks; vLLM reads it by the ids of tokens."""
+
+    PARSERS: ClassVar = {"model_type": "gpt_oss", "reasoning_parser": "openai_gptoss"}
+    CALL = (
+        "<|channel|>analysis<|message|>Hard.<|end|><|start|>assistant<|channel|>commentary "
+        f"to=functions.weather <|constrain|>json<|message|>{ROME}<|call|>"
+    )
+
+    @pytest.mark.parametrize("step", [1, 3, 100])
+    def test_is_told_apart_however_many_parsers_there_are(
+        self, parsing: Callable[..., Any], step: int
+    ) -> None:
+        parsers = parsing(tool_parser="openai", **self.PARSERS)
+        parsing(**self.PARSERS)  # another model, without tools
+        heard = parsers.hear(chat())
+        utils = importlib.import_module("vllm.entrypoints.openai.parser.harmony_utils")
+        ids = utils.get_encoding().encode(self.CALL, allowed_special="all")
+        at_once, streaming, said = heard.reader(), heard.reader(), Said()
+        for at in range(0, len(ids), step):
+            said.add(streaming.read("", ids[at : at + step], last=at + step >= len(ids)))
+        for each in (said, at_once.read_whole("", ids)):
+            assert told(each) == ("Hard.", "", [("weather", ROME)])
+        assert streaming.reasoning_tokens == at_once.reasoning_tokens > 0
 
 
 @pytest.mark.parametrize("reasoning_parser", ["deepseek_r1", "qwen3"])
@@ -247,6 +354,60 @@ def test_once_a_model_has_thought_nobody_need_read_on(
             reader.read(text, ids, last=False)
         assert plain.only_content_follows is expected
         assert not free.only_content_follows
+
+
+def test_what_a_parser_changes_behind_the_thoughts_it_reads_to_the_end(
+    parsing: Callable[..., Any], tokenizer: Any
+) -> None:
+    reader = parsing(reasoning_parser="kimi_k3").hear(chat(free=False)).reader()
+    ids = tokenizer.encode(KIMI_THOUGHT, add_special_tokens=False)
+    reader.read(KIMI_THOUGHT, ids, last=False)
+    assert not reader.only_content_follows
+
+
+def test_a_parser_says_how_the_engine_has_to_write_what_it_reads(
+    parsing: Callable[..., Any],
+) -> None:
+    for name, spaces in (("kimi_k3", False), ("deepseek_r1", True)):
+        heard = parsing(reasoning_parser=name).hear(chat(free=False))
+        assert heard.spaces_between_special_tokens is spaces
+    asked = chat(free=False, spaces_between_special_tokens=False)
+    assert not parsing(reasoning_parser="deepseek_r1").hear(asked).spaces_between_special_tokens
+
+
+class TestRefusals:
+    def test_name_the_variables_that_a_parser_goes_by(self, parsing: Callable[..., Any]) -> None:
+        asked = chat(free=False, chat_template_kwargs={"reasoning_effort": "none"})
+        with pytest.raises(BadRequest, match="reasoning_effort") as caught:
+            parsing(reasoning_parser="k2_horizon").hear(asked)
+        assert caught.value.param == "chat_template_kwargs"
+
+    def test_name_tools_that_vllm_takes_for_none(self, parsing: Callable[..., Any]) -> None:
+        with pytest.raises(BadRequest) as caught:
+            parsing(tool_parser="hermes").hear(chat(tools=[{"type": "function"}]))
+        assert caught.value.param == "tools"
+
+    @pytest.mark.parametrize(
+        ("own", "free", "param"),
+        [
+            ("tool_choice", True, "tool_choice"),
+            (None, True, "tools"),
+            (None, False, "structured_outputs"),
+        ],
+    )
+    def test_name_what_vllm_names_or_what_a_form_is_made_of(
+        self, parsing: Callable[..., Any], own: str | None, free: bool, param: str
+    ) -> None:
+        parsers = parsing(tool_parser="hermes")
+        error = importlib.import_module("vllm.exceptions").VLLMValidationError
+
+        def refuse(*_: Any) -> None:
+            raise error("no", parameter=own)
+
+        parsers._parser.adjust_request = refuse
+        with pytest.raises(BadRequest) as caught:
+            parsers.hear(chat(free=free))
+        assert caught.value.param == param
 
 
 class TestForms:
@@ -322,7 +483,7 @@ class TestForms:
             ("", {}, True, False),
             ("<think>", {}, True, False),
             ("<think>Hm.</think>", {}, True, True),
-            ("", {}, False, True),
+            ("", {}, False, False),
         ],
         ids=["thinks", "begun", "done", "hidden"],
     )
@@ -384,7 +545,7 @@ class TestFailing:
     @pytest.mark.parametrize(
         ("parsers", "message"),
         [
-            ({"tool_parser": "deepseek_v3"}, "deepseek_v3"),
+            ({"tool_parser": "jamba"}, "jamba"),
             ({"tool_parser": "hf", "reasoning_parser": "qwen3"}, "cannot be combined"),
         ],
     )

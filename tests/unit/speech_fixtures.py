@@ -55,6 +55,7 @@ class FakeHeard:
     asked: Asked
     structured_outputs: StructuredOutputs | None
     skip_special_tokens: bool = False
+    spaces_between_special_tokens: bool = False
     reasoning: Reasoning | None = None
     readers: list[FakeReader] = field(default_factory=list)
 

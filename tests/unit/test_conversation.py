@@ -27,7 +27,7 @@ def refusal_of(*messages: Any, **fields: Any) -> tuple[str | None, str | None]:
 
 
 def template(message: dict[str, Any]) -> dict[str, Any]:
-    return chat(message).conversation()[0]
+    return chat(message).messages_for_template[0]
 
 
 class TestMessages:
@@ -88,6 +88,17 @@ class TestMessages:
     def test_tell_what_the_assistant_thought_by_both_its_names(self, field: str) -> None:
         told = template({"role": "assistant", "content": "Yes", field: "Hm"})
         assert (told["reasoning"], told["reasoning_content"]) == ("Hm", "Hm")
+
+    @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+    def test_may_be_what_the_assistant_thought_and_nothing_else(self, field: str) -> None:
+        # As an answer is that was cut off while it thought.
+        told = template({"role": "assistant", "content": None, field: "Hm"})
+        assert (told["content"], told["reasoning"]) == ("", "Hm")
+
+    def test_are_made_ready_for_the_template_once(self) -> None:
+        request = chat(HI, tools=[{"type": "function", "function": {"name": "f"}}])
+        assert request.messages_for_template is request.messages_for_template
+        assert request.tools_for_template is request.tools_for_template
 
     @pytest.mark.parametrize(
         ("message", "param", "code"),

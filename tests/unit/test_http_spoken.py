@@ -1,6 +1,7 @@
 """Answers of models that think and call tools, as clients get them."""
 
 import json
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,10 @@ from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from deployments.messages import Delta, Reasoning, StructuredOutputs
+from deployments.speech import Asked
 from serve_app.http import openapi_answers
 from serve_app.http.chat import answer_to
+from serve_app.http.hearing import LONG_PROMPT, Hearing
 from serve_app.http.spoken import LONG_CHARS, SpokenAnswer
 from tests.unit.http_fixtures import (
     CHAT,
@@ -26,7 +29,7 @@ from tests.unit.http_fixtures import (
     say,
     site,
 )
-from tests.unit.speech_fixtures import FakeParsing, FakeReader, spoken_chat
+from tests.unit.speech_fixtures import FakeHeard, FakeParsing, FakeReader, spoken_chat
 
 CALLS = ["~Hm;", "~.;", "Let me;", " see;", "?;", '!weather:{"a";', "+: 1};", "!time:;", "+{};"]
 FORM = StructuredOutputs(structural_tag='{"any": "form"}')
@@ -167,6 +170,12 @@ class TestStream:
     ) -> None:
         assert deltas(streamed(texts))[0] == {"role": "assistant", "content": content}
 
+    def test_counts_what_the_model_thought_so_far_if_it_counts_at_all(self) -> None:
+        options = {"include_usage": True, "continuous_usage_stats": True}
+        stream = streamed(["~Hm;", "~.;", "Yes"], stream_options=options)
+        counts = [event["usage"]["completion_tokens_details"] for event in stream]
+        assert [each["reasoning_tokens"] for each in counts] == [1, 1, 2, 2, 2, 2]
+
     def test_says_nothing_before_it_is_clear_what_it_says(self) -> None:
         answer, _ = spoken(stream=True)
         assert answer.encode([(0, say("?"))]) == b""
@@ -289,6 +298,22 @@ class TestChats:
             assert sequence.sampling.structured_outputs == FORM
             assert sequence.sampling.reasoning == Reasoning(False, "{}")
             assert not sequence.sampling.skip_special_tokens
+            assert not sequence.sampling.spaces_between_special_tokens
+
+    @pytest.mark.parametrize(("tokens", "elsewhere"), [(1, False), (LONG_PROMPT, True)])
+    async def test_are_heard_elsewhere_than_on_the_event_loop_if_that_takes_long(
+        self, tokens: int, elsewhere: bool
+    ) -> None:
+        threads = []
+
+        class Hears(FakeParsing):
+            def hear(self, asked: Asked) -> FakeHeard:
+                threads.append(threading.current_thread())
+                return super().hear(asked)
+
+        hearing = Hearing(Hears(reasons=True), parse_chat(json.dumps(chat()).encode()))
+        await hearing.prepare([7] * tokens, {})
+        assert (threads != [threading.current_thread()]) is elsewhere
 
     async def test_have_the_form_that_they_ask_for_behind_what_the_model_thinks(self) -> None:
         async with site(echo=1, parsing=FakeParsing(reasons=True)) as s:

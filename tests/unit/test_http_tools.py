@@ -160,10 +160,10 @@ class TestTools:
         tools = [tool("a", parameters=CITY, strict=True), tool("b", description='Say "b"')]
         nulls = tool("c", description=None, parameters=None, strict=None)
         request = asked(tools=[*tools, nulls], tool_choice="none")
-        assert request.tools_for_template() == [*tools, tool("c")]
+        assert request.tools_for_template == [*tools, tool("c")]
 
     def test_are_none_for_the_template_without_any(self) -> None:
-        assert asked().tools_for_template() is None
+        assert asked().tools_for_template is None
 
     def test_leave_the_answer_free_when_none_is_to_be_called(self) -> None:
         request = asked(tools=[tool(parameters=CITY)], tool_choice="none")

@@ -651,11 +651,11 @@ def test_null_means_not_given_in_nested_objects() -> None:
 def test_what_asks_for_nothing_changes_nothing(fields: dict[str, Any]) -> None:
     request = chat(**fields)
     assert sampling_of(request) == sampling_of(chat())
-    assert request.conversation() == HELLO
+    assert request.messages_for_template == HELLO
 
 
 def test_an_empty_message_is_a_message() -> None:
-    assert chat(**message(content="")).conversation() == [{"role": "user", "content": ""}]
+    assert chat(**message(content="")).messages_for_template == [{"role": "user", "content": ""}]
 
 
 def test_usage_is_included_on_request() -> None:

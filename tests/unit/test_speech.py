@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.speech import CallPiece, Said, unsaid
+from deployments.speech import CallPiece, Said, joined, unsaid
 
 F, G = CallPiece(0, '{"a": 1}', "f"), CallPiece(1, "{}", "g")
 
@@ -28,6 +28,14 @@ def test_what_was_said_next_adds_up() -> None:
     assert said == Said("Hm.", "Let me", [CallPiece(0, "{}", "f"), G])
 
 
+def test_pieces_are_joined_as_they_would_be_one_by_one() -> None:
+    pieces = [Said("Hm", calls=[CallPiece(0, "", "f", "id")]), Said(".", "Let"), Said("", " me")]
+    pieces += [Said(calls=[CallPiece(0, "{")]), Said(calls=[G, CallPiece(0, "}")])]
+    assert joined(pieces) == Said("Hm.", "Let me", [CallPiece(0, "{}", "f", "id"), G])
+    assert pieces[0].calls == [CallPiece(0, "", "f", "id")]
+    assert joined([]) == Said()
+
+
 def test_nothing_is_said_where_all_is_empty() -> None:
     assert not Said()
     assert Said(content=" ")
@@ -48,8 +56,10 @@ class TestUnsaid:
                 Said(calls=[CallPiece(0, ": 1}")]),
             ),
             (Said(calls=[F, G]), Said(calls=[F, G]), Said()),
+            (Said(calls=[F]), Said("", "Let me", [F]), Said(content="Let me")),
+            (Said("Hm", "Ye"), Said("Hm", "Yes"), Said(content="s")),
         ],
-        ids=["nothing", "content", "calls", "a-call", "arguments", "all"],
+        ids=["nothing", "content", "calls", "a-call", "arguments", "all", "before", "thoughts"],
     )
     def test_is_what_the_whole_has_beyond_the_pieces(
         self, said: Said, whole: Said, rest: Said
@@ -62,8 +72,9 @@ class TestUnsaid:
             (Said(content="Hi"), Said(content="Hello")),
             (Said(calls=[CallPiece(0, '{"a":1}', "f")]), Said(calls=[F])),
             (Said(calls=[F]), Said(content='{"a": 1}')),
+            (Said("Hm"), Said(content="Hm")),
         ],
-        ids=["other-text", "other-spaces", "a-call-that-was-none"],
+        ids=["other-text", "other-spaces", "a-call-that-was-none", "a-thought-that-was-none"],
     )
     def test_takes_nothing_back(self, said: Said, whole: Said) -> None:
         assert unsaid(said, whole) == Said()
