@@ -81,7 +81,7 @@ class Adapters:
         self._allows = allows
         self._now = now
         self._reading = asyncio.Lock()
-        self._read_at = float("-inf")
+        self._read_at = self._failed_at = float("-inf")
         # One thread of its own: a store that hangs holds up nothing else.
         self._thread = ThreadPoolExecutor(1, "adapters")
         self._task = None if store is None else asyncio.create_task(self._keep_reading())
@@ -93,7 +93,7 @@ class Adapters:
     @property
     def names(self) -> list[str]:
         """Of all of them."""
-        return [*self._configured, *self._loaded]
+        return list(self._configured | self._loaded)
 
     async def refresh(self) -> None:
         """Learn of everything that has been loaded or unloaded until now. Raises Overloaded."""
@@ -101,8 +101,14 @@ class Adapters:
         async with self._reading:
             if self._store is None or self._read_at > asked_at:  # somebody has, since we asked
                 return
+            if self._failed_at > asked_at:  # one after the other, the last would wait for ages
+                raise _no_answer()
             read_at = self._now()
-            found = [_decoded(value) for value in await self._ask(self._store.read)]
+            try:
+                found = [_decoded(value) for value in await self._ask(self._store.read)]
+            except Overloaded:
+                self._failed_at = self._now()
+                raise
             self._loaded = _by_name(served for served in found if served and self._allows(served))
             self._read_at = read_at
 
@@ -114,7 +120,7 @@ class Adapters:
         self.check_new(name, replace=replace)
         if not await self._ask(lambda: store.put(name, value, replace=replace)):
             raise _exists(name)
-        await self.refresh()
+        await self._refresh_if_possible()
 
     def check_new(self, name: str, *, replace: bool) -> None:
         """Raises BadRequest where a name is taken, as far as this router knows."""
@@ -130,7 +136,7 @@ class Adapters:
         store = self._store
         if store is None or not await self._ask(lambda: store.remove(name)):
             raise ModelNotFound(f"The adapter '{name}' does not exist.", param="lora_name")
-        await self.refresh()
+        await self._refresh_if_possible()
 
     async def close(self) -> None:
         """Read no more."""
@@ -140,14 +146,17 @@ class Adapters:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    async def _refresh_if_possible(self) -> None:
+        """After a change, which has been made even if the store does not answer any more."""
+        with contextlib.suppress(Overloaded):
+            await self.refresh()
+
     async def _ask(self, work: Callable[[], T]) -> T:
         answer = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
             return await asyncio.wait_for(answer, _ANSWER_S)
         except Exception as exc:  # the store is Ray's, which has no one error for it
-            raise Overloaded(
-                "The server cannot tell at the moment which adapters it has. Try again later."
-            ) from exc
+            raise _no_answer() from exc
 
     async def _keep_reading(self) -> None:
         answers = True
@@ -172,6 +181,12 @@ def _decoded(value: bytes) -> Served | None:
     except msgspec.DecodeError:  # of another version of ours
         logger.warning("The store of adapters has %r, which is none.", value)
         return None
+
+
+def _no_answer() -> Overloaded:
+    return Overloaded(
+        "The server cannot tell at the moment which adapters it has. Try again later."
+    )
 
 
 def _exists(name: str) -> BadRequest:

@@ -38,6 +38,9 @@ class Tokenizing:
         self._model = default_model.locate(source)
         self._revision = revision
         self._tokenizer = AutoTokenizer.from_pretrained(self._model, revision=revision)
+        # Not their number: some vocabularies have gaps.
+        self.vocab_size = 1 + max(self._tokenizer.get_vocab().values())
+        """All token ids that the tokenizer knows are below it."""
         self._inputs = InputEncoder(self._tokenizer)
         self._template = ChatTemplate(self._tokenizer, chat_template, content_format)
         self._default_kwargs = default_kwargs or {}
@@ -139,11 +142,6 @@ class Tokenizing:
             return strings
 
         return await _off_the_loop_if_long(len(token_ids) * _CHARS_A_TOKEN, convert)
-
-    @property
-    def vocab_size(self) -> int:
-        """How many token ids the tokenizer knows."""
-        return len(self._tokenizer)
 
     def _encode(self, text: str, add_special_tokens: bool) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)

@@ -83,13 +83,10 @@ async def unload_lora_adapter(request: Request) -> Response:
 async def _try(request: Request, base: str, adapter: Adapter) -> list[tuple[bytes, bytes]]:
     """Generate a token with an adapter, and tell how long that waited. Raises BadRequest."""
     service: Service = request.app.state.service
-    terms = terms_of(
-        request, share_prefix_cache=service.share_prefix_cache, deadlines=service.deadlines
-    )
     with service.router.generate(
         base,
         [([0], Sampling(max_tokens=1, temperature=0.0))],
-        terms,
+        terms_of(request, base),
         buffer_limit=service.stream_buffer_chars,
         adapter=adapter,
     ) as stream:

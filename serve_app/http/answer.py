@@ -176,13 +176,7 @@ async def respond(request: Request, sequences: Sequences, answer: Answer) -> Res
     """Generate `sequences` and give `answer`, whole or as a stream."""
     service: Service = request.app.state.service
     model = answer.request.model
-    terms = terms_of(
-        request,
-        share_prefix_cache=service.share_prefix_cache,
-        deadlines=service.deadlines_for(model),
-        tier=answer.request.tier,
-        priority=answer.request.priority,
-    )
+    terms = terms_of(request, model, tier=answer.request.tier, priority=answer.request.priority)
     form = sequences[0][1].structured_outputs
     if form is not None:
         await service.forms.check(form, terms.tenant, answer.request.form_field)

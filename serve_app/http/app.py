@@ -95,9 +95,23 @@ ENDPOINTS = (
         queued=True,
         aliases=("/classify",),
     ),
-    Endpoint("POST", "/tokenize", tokens.tokenize, _TOKENS, TokenizeRequest, answers.Tokenized),
     Endpoint(
-        "POST", "/detokenize", tokens.detokenize, _TOKENS, DetokenizeRequest, answers.Detokenized
+        "POST",
+        "/tokenize",
+        tokens.tokenize,
+        _TOKENS,
+        TokenizeRequest,
+        answers.Tokenized,
+        refuses=(503,),
+    ),
+    Endpoint(
+        "POST",
+        "/detokenize",
+        tokens.detokenize,
+        _TOKENS,
+        DetokenizeRequest,
+        answers.Detokenized,
+        refuses=(503,),
     ),
     Endpoint(
         "POST",
@@ -118,7 +132,14 @@ ENDPOINTS = (
         refuses=(403, 503),
     ),
     Endpoint("GET", "/v1/models", models.list_models, _SERVER, answer=answers.ModelList),
-    Endpoint("GET", "/v1/models/{model:path}", models.get_model, _SERVER, answer=answers.Model),
+    Endpoint(
+        "GET",
+        "/v1/models/{model:path}",
+        models.get_model,
+        _SERVER,
+        answer=answers.Model,
+        refuses=(503,),
+    ),
     Endpoint("GET", "/health", health.health, _SERVER, answer=answers.Health, is_open=True),
     Endpoint(
         "GET",

@@ -11,7 +11,7 @@ command line.
 """
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ from deployments.errors import BadRequest, Forbidden, ModelNotFound, Unauthorize
 from deployments.scheduling.terms import Level, Terms
 from serve_app.access import ANONYMOUS, Client, Keys
 from serve_app.http import docs_page, errors
+from serve_app.http.service import Service
 
 OPEN_PATHS = frozenset({"/health", "/ready", "/openapi.json"}) | docs_page.PATHS
 CLASS_HEADER = "x-sluice-class"
@@ -188,18 +189,9 @@ def _allowed(client: Client, level: Level, param: str) -> Level:
     return level
 
 
-def terms_of(
-    request: Request,
-    *,
-    share_prefix_cache: bool,
-    deadlines: Mapping[Level, float | None],
-    tier: str | None = None,
-    priority: int = 0,
-) -> Terms:
-    """On which terms the request is served; `deadlines` are in seconds, for those that name none.
-
-    Raises BadRequest or Forbidden.
-    """
+def terms_of(request: Request, model: str, *, tier: str | None = None, priority: int = 0) -> Terms:
+    """On which terms the request is served by `model`. Raises BadRequest or Forbidden."""
+    service: Service = request.app.state.service
     client = client_of(request)
     level = level_of(request, tier)
     deadline = _header(request, DEADLINE_HEADER)
@@ -207,8 +199,10 @@ def terms_of(
         tenant=client.tenant,
         weight=client.weight,
         level=level,
-        deadline_s=deadlines.get(level) if deadline is None else _deadline_s(deadline),
-        cache_salt=None if share_prefix_cache else client.cache_salt,
+        deadline_s=(
+            service.deadlines_for(model).get(level) if deadline is None else _deadline_s(deadline)
+        ),
+        cache_salt=None if service.share_prefix_cache else client.cache_salt,
         priority=priority,
     )
 

@@ -74,6 +74,8 @@ def _not_blank(text: str) -> str:
     return text
 
 
+ModelName = Annotated[str, Field(min_length=1, max_length=256)]
+
 Quick = Annotated[list[Item], Field(fail_fast=True)]
 """A list whose first bad item is the only one reported, however many there are."""
 

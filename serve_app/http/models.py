@@ -1,11 +1,12 @@
 """GET /v1/models and GET /v1/models/{id}"""
 
+import contextlib
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from deployments.errors import EngineUnavailable
+from deployments.errors import EngineUnavailable, Overloaded
 from serve_app.http.auth import check_model, client_of
 from serve_app.http.service import Service
 
@@ -13,7 +14,8 @@ from serve_app.http.service import Service
 async def list_models(request: Request) -> JSONResponse:
     """Every model that the client may use."""
     service: Service = request.app.state.service
-    await service.router.adapters.refresh()
+    with contextlib.suppress(Overloaded):  # then it is what this router has heard last
+        await service.router.adapters.refresh()
     names = filter(client_of(request).may_use, service.router.names)
     return JSONResponse({"object": "list", "data": [_model(service, name) for name in names]})
 

@@ -89,11 +89,7 @@ class Pool:
         """Pool `inputs`, of which the engines may be at work on many at a time."""
         service = self._service
         self.usage.prompt_tokens += sum(len(token_ids) for token_ids, _ in inputs)
-        terms = terms_of(
-            self._request,
-            share_prefix_cache=service.share_prefix_cache,
-            deadlines=service.deadlines_for(self._asked.model),
-        )
+        terms = terms_of(self._request, self._asked.model)
         with service.router.generate(
             self._asked.model, inputs, terms, buffer_limit=service.stream_buffer_chars
         ) as stream:

@@ -12,7 +12,7 @@ from pydantic import Field, Tag, model_validator
 
 from deployments.input_encoding import Cut, Text
 from serve_app.http import truncation
-from serve_app.http.fields import ITS_KIND, Quick, TokenIds
+from serve_app.http.fields import ITS_KIND, ModelName, Quick, TokenIds
 from serve_app.http.fields import Text as SomeText
 from serve_app.http.limiting import LengthWithin
 from serve_app.http.openapi_requests import Rules
@@ -39,7 +39,7 @@ class PoolingRequest(StrictObject):
     unsupported = MappingProxyType(_UNSUPPORTED)
     rules: ClassVar[Rules] = truncation.RULES
 
-    model: Annotated[str, Field(min_length=1, max_length=256)]
+    model: ModelName
     truncate_prompt_tokens: Annotated[int, Field(ge=-1)] | None = None
     """To how many tokens a longer input is cut, the special ones included; -1: the model's most."""
     truncation_side: Literal["left", "right"] | None = None

@@ -26,6 +26,7 @@ from serve_app.http.fields import (
     Label,
     Length,
     LogitBias,
+    ModelName,
     Penalty,
     PositiveLength,
     Quick,
@@ -80,7 +81,7 @@ class GenerationRequest(StrictObject):
         ),
     )
 
-    model: Annotated[str, Field(min_length=1, max_length=256)]
+    model: ModelName
     stream: bool = False
     stream_options: StreamOptions | None = None
     n: Annotated[int, Field(ge=1), ValueWithin("n")] = 1

@@ -12,7 +12,7 @@ from deployments.errors import BadRequest
 from serve_app.http.auth import check_model, client_of
 from serve_app.http.body import read
 from serve_app.http.conversation import Conversation, Message
-from serve_app.http.fields import Quick, TokenId
+from serve_app.http.fields import ModelName, Quick, TokenId
 from serve_app.http.limiting import LengthWithin
 from serve_app.http.openapi_requests import Rules, absent, both, either, given
 from serve_app.http.parsing import (
@@ -26,7 +26,6 @@ from serve_app.http.parsing import (
 from serve_app.http.rendering import render
 from serve_app.http.service import Service
 
-_ModelName = Annotated[str, Field(min_length=1, max_length=256)]
 _OF_CHATS = ("tools", "add_generation_prompt", "continue_final_message", "chat_template_kwargs")
 
 
@@ -42,7 +41,7 @@ class TokenizeRequest(Conversation):
         ),
     )
 
-    model: _ModelName | None = None
+    model: ModelName | None = None
     """May be left out where there is but one."""
     prompt: str | None = None
     messages: Annotated[Quick[Message], Field(min_length=1), LengthWithin("messages")] | None = None  # type: ignore[assignment]
@@ -65,7 +64,7 @@ class TokenizeRequest(Conversation):
 class DetokenizeRequest(StrictObject):
     """A body of `POST /detokenize`."""
 
-    model: _ModelName | None = None
+    model: ModelName | None = None
     """May be left out where there is but one."""
     tokens: Quick[TokenId]
 
@@ -78,6 +77,7 @@ async def tokenize(request: Request) -> Response:
     service: Service = request.app.state.service
     asked = await read(request, TokenizeRequest)
     model = await _model(request, asked.model)
+    await service.router.reach(model)  # an engine knows the context
     tokenizing = service.tokenizing(model)
     if asked.prompt is None:
         ids = await render(service, model, asked)
@@ -102,9 +102,9 @@ async def detokenize(request: Request) -> Response:
     model = await _model(request, asked.model)
     tokenizing = service.tokenizing(model)
     size = tokenizing.vocab_size
-    for index, token_id in enumerate(asked.tokens):
-        if token_id >= size:
-            raise invalid(f"tokens[{index}]", f"must be a token id of the model, below {size}")
+    if max(asked.tokens, default=0) >= size:
+        index = next(index for index, token_id in enumerate(asked.tokens) if token_id >= size)
+        raise invalid(f"tokens[{index}]", f"must be a token id of the model, below {size}")
     return _json({"prompt": await tokenizing.text(asked.tokens)})
 
 

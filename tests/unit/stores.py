@@ -10,12 +10,15 @@ class FakeStore:
         self.values: dict[str, bytes] = {}
         self.reads = 0
         self.error: Exception | None = None
+        self.fails_to_read = False
         self.gate = threading.Event()
         self.gate.set()
 
     def read(self) -> list[bytes]:
         self.reads += 1
         self._answer()
+        if self.fails_to_read:
+            raise RuntimeError("no GCS")
         return list(self.values.values())
 
     def put(self, name: str, value: bytes, *, replace: bool) -> bool:

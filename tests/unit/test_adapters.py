@@ -116,6 +116,25 @@ class TestAnAdapter:
             await adapters.refresh()
             assert adapters.get("art") is None
 
+    async def test_that_has_been_configured_since_it_was_loaded_is_there_once(
+        self, store: FakeStore
+    ) -> None:
+        store.values["law"] = msgspec.json.encode(Served("base", new_adapter("law", "/x", "1"), 1))
+        async with router(store) as adapters:
+            await adapters.refresh()
+            assert adapters.names == ["law"]
+            assert adapters.get("law") == LAW
+
+    async def test_that_the_store_has_taken_or_given_up_is_changed_whatever_comes_then(
+        self, store: FakeStore
+    ) -> None:
+        async with router(store) as adapters:
+            store.fails_to_read = True
+            await adapters.add(ART, replace=False)
+            assert list(store.values) == ["art"]
+            await adapters.remove("art")
+            assert not store.values
+
     async def test_of_another_version_is_passed_over(self, store: FakeStore) -> None:
         store.values |= {"x": b"{", "y": b"{}", "z": b'{"base": "b"}'}
         store.values["art"] = msgspec.json.encode(ART)
@@ -156,6 +175,20 @@ class TestTheStore:
                 with pytest.raises(Overloaded):
                     await adapters.refresh()
             store.gate.set()
+
+    async def test_that_fails_is_asked_once_for_all_who_wait(self, store: FakeStore) -> None:
+        async with router(store) as adapters:
+            store.gate.clear()
+            waiting = [asyncio.ensure_future(adapters.refresh()) for _ in range(20)]
+            await until(lambda: store.reads == 1)
+            store.error = RuntimeError("no GCS")
+            store.gate.set()
+            outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+            assert {type(outcome) for outcome in outcomes} == {Overloaded}
+            assert store.reads == 1
+            store.error = None
+            await adapters.refresh()
+            assert store.reads == 2
 
     async def test_is_read_again_when_it_answers_again(
         self, store: FakeStore, monkeypatch: pytest.MonkeyPatch

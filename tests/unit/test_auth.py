@@ -379,9 +379,20 @@ def client(**fields: Any) -> Client:
     return Client("id", **{**given, **fields})
 
 
+class FakeService:
+    """A service whose model `asleep` has no deadlines."""
+
+    share_prefix_cache = False
+
+    def deadlines_for(self, model: str) -> dict[Level, float | None]:
+        return {} if model == "asleep" else DEADLINES
+
+
 def request(asker: Client | None = ANONYMOUS, *headers: tuple[str, str]) -> Request:
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-    return Request({"type": "http", "headers": raw, "state": {"client": asker}})
+    app = Starlette()
+    app.state.service = FakeService()
+    return Request({"type": "http", "headers": raw, "state": {"client": asker}, "app": app})
 
 
 class TestWhoAsks:
@@ -467,8 +478,8 @@ class TestAClass:
 DEADLINES = {Level.INTERACTIVE: 1.0, Level.STANDARD: 2.0, Level.BATCH: None}
 
 
-def terms(asked: Request, *, share_prefix_cache: bool = False) -> Terms:
-    return auth.terms_of(asked, share_prefix_cache=share_prefix_cache, deadlines=DEADLINES)
+def terms(asked: Request, model: str = "a") -> Terms:
+    return auth.terms_of(asked, model)
 
 
 class TestTerms:
@@ -482,7 +493,8 @@ class TestTerms:
     def test_keep_tenants_caches_apart_unless_they_share(self) -> None:
         one, other = request(client(tenant="a")), request(client(tenant="b"))
         assert terms(one).cache_salt != terms(other).cache_salt
-        assert terms(one, share_prefix_cache=True).cache_salt is None
+        one.app.state.service.share_prefix_cache = True
+        assert terms(one).cache_salt is None
 
     @given(st.binary().map(lambda raw: raw.decode("latin-1")))
     def test_let_no_client_choose_its_salt(self, value: str) -> None:
@@ -497,7 +509,7 @@ class TestTerms:
     def test_have_the_deadline_of_the_class_that_the_request_names(self) -> None:
         asked = request(client(), ("x-sluice-class", "interactive"))
         assert terms(asked).deadline_s == 1
-        assert auth.terms_of(asked, share_prefix_cache=False, deadlines={}).deadline_s is None
+        assert terms(asked, "asleep").deadline_s is None
 
     @pytest.mark.parametrize(
         "value",

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from deployments.adapters import Adapters, Served, new_adapter
 from deployments.errors import BadRequest
 from deployments.messages import Sequence
 from deployments.pool import EnginePool
+from deployments.scheduling.terms import Level
 from serve_app.http.app import create_app
 from tests.unit.access_fixtures import bearer, entry, ring
+from tests.unit.fakes import FACTS, until
 from tests.unit.http_fixtures import CHAT, COMPLETIONS, MODEL, Site, chat, completion, say, site
 from tests.unit.stores import FakeStore
 
@@ -86,6 +89,17 @@ class TestAnAdapter:
         assert [model["parent"] for model in listed] == [None, MODEL]
         assert [model["root"] for model in listed] == [MODEL, "/adapters/law"]
         assert found["max_model_len"] == 77
+
+    async def test_is_listed_as_it_was_last_known_while_the_store_does_not_answer(
+        self, folder: Path
+    ) -> None:
+        store = FakeStore()
+        async with served(folder, store=store) as s:
+            await s.post(LOAD, art(folder))
+            store.error = RuntimeError("no GCS")
+            response = await s.http.get("/v1/models")
+        assert response.status_code == 200
+        assert [model["id"] for model in response.json()["data"]] == [MODEL, "law", "art"]
 
     async def test_is_tokenized_for_as_its_model_is(self) -> None:
         async with served() as s:
@@ -261,6 +275,19 @@ class TestLoading:
     ) -> None:
         async with served(folder) as s:
             assert refused(await s.post(LOAD, art(folder, **fields)))[:2] == (400, param)
+
+    async def test_is_held_to_no_class_deadline_while_the_model_sleeps(self, folder: Path) -> None:
+        async with served(folder, sleeps=True) as s:
+            pool = s.router.pools[MODEL]
+            s.handle.publish()
+            await until(lambda: pool.asleep)
+            behind: Any = s.app
+            deadlines = dict.fromkeys(Level, 1e-9)
+            behind.state.service = replace(behind.state.service, deadlines=deadlines)
+            loading = asyncio.ensure_future(s.post(LOAD, art(folder)))
+            await until(lambda: any(pool.queued.values()) or loading.done())
+            s.handle.publish(replace(s.serving.replica, facts=dict(FACTS)))
+            assert (await loading).status_code == 200
 
     async def test_waits_for_no_engine_where_there_is_none(self, folder: Path) -> None:
         async with served(folder, running=False, now=lambda: 0.0) as s:

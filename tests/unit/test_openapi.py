@@ -15,6 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from starlette.routing import Route
 
+from deployments.adapters import Adapters
 from deployments.errors import BadRequest
 from serve_app.http import errors, openapi, openapi_answers
 from serve_app.http.app import ENDPOINTS
@@ -26,6 +27,7 @@ from tests.support import wild
 from tests.support.bodies import valid
 from tests.unit.access_fixtures import entry, ring
 from tests.unit.http_fixtures import CHAT, COMPLETIONS, MODEL, Site, chat, completion, events, site
+from tests.unit.stores import FakeStore
 
 DOCUMENT: dict[str, Any] = json.loads(openapi.document(ENDPOINTS, DEFAULT_LIMITS))
 BODIES = valid(MODEL)
@@ -118,6 +120,24 @@ class TestTheWhole:
     def test_its_version_is_the_packages(self) -> None:
         project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
         assert DOCUMENT["info"]["version"] == project["version"]
+
+    @pytest.mark.parametrize(
+        ("method", "path", "tried", "body"),
+        [
+            ("POST", "/tokenize", "/tokenize", {"model": "x", "prompt": "Hi"}),
+            ("POST", "/detokenize", "/detokenize", {"model": "x", "tokens": [7]}),
+            ("GET", "/v1/models/{model}", "/v1/models/x", None),
+        ],
+    )
+    async def test_it_says_where_it_takes_a_store_that_answers(
+        self, method: str, path: str, tried: str, body: Any
+    ) -> None:
+        store = FakeStore()
+        store.error = RuntimeError("no GCS")
+        async with site(adapters=Adapters(store=store)) as there:
+            answer = await there.http.request(method, tried, json=body)
+        assert answer.status_code == 503
+        assert "503" in DOCUMENT["paths"][path][method.lower()]["responses"]
 
     @pytest.mark.parametrize("path", sorted({path for one in ENDPOINTS for path in one.paths}))
     async def test_it_says_where_a_key_is_needed(self, path: str) -> None:

@@ -168,6 +168,18 @@ class TestARequest:
             said = exchange.content.replace(sse.COMMENT, b"")
             assert len(events(said)) >= 3
 
+    async def test_to_tokenize_wakes_a_model_that_was_never_heard(self) -> None:
+        async with site(sleeps=True, running=False) as s:
+            answer = asyncio.ensure_future(s.post("/tokenize", {"model": MODEL, "prompt": "Hi"}))
+            await until(lambda: s.router.pools[MODEL].queued[Level.STANDARD])
+            wake(s)
+            assert (await answer).status_code == 200
+
+    async def test_to_detokenize_needs_no_engine(self) -> None:
+        async with site(sleeps=True, running=False) as s:
+            answer = await s.post("/detokenize", {"model": MODEL, "tokens": [72, 105]})
+            assert (answer.status_code, answer.json()) == (200, {"prompt": "Hi"})
+
     async def test_that_fails_in_its_sleep_gets_an_error_event(self, frequent: None) -> None:
         async with site(sleeps=True, echo=3, rules=Rules(max_wait_s=0.1)) as s:
             await fall_asleep(s)

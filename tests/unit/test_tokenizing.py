@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
 
 from deployments import default_model
 from deployments.chat_template import ChatTemplate, Message
@@ -64,6 +67,15 @@ class TestText:
 
     async def test_has_only_ids_of_the_vocabulary(self, tokenizing: Tokenizing) -> None:
         assert tokenizing.vocab_size == 2048
+
+    async def test_may_have_ids_above_their_number_where_a_vocabulary_has_gaps(
+        self, tmp_path: Path
+    ) -> None:
+        words = Tokenizer(WordLevel({"a": 0, "b": 1, "z": 9}, unk_token="a"))
+        PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path)
+        gaps = Tokenizing(str(tmp_path))
+        assert await gaps.encode("z") == [9]
+        assert gaps.vocab_size == 10
 
     @pytest.mark.parametrize("count", [2, LONG_CHARS])
     async def test_comes_of_any_number_of_tokens_as_of_few(
