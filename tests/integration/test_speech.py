@@ -109,10 +109,13 @@ def test_a_model_thinks_as_long_as_it_may_and_answers(thinking: Server) -> None:
     assert usage["completion_tokens_details"] == {"reasoning_tokens": 5}
 
 
-def test_the_form_of_an_answer_holds_behind_its_thoughts(thinking: Server) -> None:
+@pytest.mark.parametrize("shown", [True, False], ids=["shown", "hidden"])
+def test_the_form_of_an_answer_holds_behind_its_thoughts(thinking: Server, shown: bool) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "city", "schema": CITY}}
-    reasoning, content, _, reason, _ = both(thinking, **THINKS, response_format=form)
-    assert reasoning
+    body = {**THINKS, "response_format": form, "include_reasoning": shown}
+    reasoning, content, _, reason, usage = both(thinking, **body)
+    assert bool(reasoning) is shown
+    assert usage["completion_tokens_details"]["reasoning_tokens"]
     jsonschema_rs.validate(CITY, json.loads(content))
     assert reason == "stop"
 
