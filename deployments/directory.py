@@ -8,7 +8,7 @@ that Serve stops or replaces is gone from the set before it dies.
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class Replica:
     facts: dict[str, Any]
     pid: int | None = None
     """Its process, on its host."""
+    start_s: Mapping[str, float] = field(default_factory=dict)
+    """How long each stage of its start took."""
 
 
 Listener = Callable[[list[Replica]], None]

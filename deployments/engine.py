@@ -3,20 +3,21 @@
 import logging
 import os
 import secrets
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import ray
 
-from deployments import default_model, engine_args, signals
+from deployments import default_model, engine_args, signals, vllm_core_process
 from deployments.engine_server import EngineServer
 from deployments.errors import BadRequest
 from deployments.messages import Adapter
 from deployments.progress import Progress
 from deployments.reaper import Reaper
+from deployments.stages import Stages
 
 logger = logging.getLogger("ray.serve")
 
@@ -45,7 +46,8 @@ class EngineReplica:
         """`args` are vLLM's engine arguments. A CPU engine chooses its OpenMP threads up to
         `max_cpu_threads`; when that is None, the environment has said how many. Unless all of
         `adapters` can be loaded, it does not start."""
-        began = time.monotonic()
+        self._stages = Stages(psutil.Process().create_time())
+        self._stages.ended("process")
         self._drain_timeout_s = drain_timeout_s
         self._adapters = adapters
         self._reaper = Reaper()
@@ -57,16 +59,21 @@ class EngineReplica:
             if max_cpu_threads is not None:  # the engine core inherits it
                 threads = engine_args.useful_threads(Path(model), max_cpu_threads)
                 os.environ.update(engine_args.cpu_environment(threads))
-            await self._start(args, Progress(stall_s=stall_timeout_s))
-            self._start_s = time.monotonic() - began
+            if on_cpu:
+                vllm_core_process.prepare()
+            await self._start(args, Progress(stall_s=stall_timeout_s), on_cpu=on_cpu)
+            logger.info("Started within %s", self._stages)
         except BaseException:
             self._reaper.sweep()
             raise
 
-    async def _start(self, args: dict[str, Any], progress: Progress) -> None:
+    async def _start(self, args: dict[str, Any], progress: Progress, *, on_cpu: bool) -> None:
         # Imported here: a replica needs vLLM, those who only name this class do not.
         from deployments.vllm_engine import VllmEngine
 
+        self._stages.ended("import")
+        if on_cpu:
+            vllm_core_process.use()
         try:
             self._engine = VllmEngine(args)
         except Exception as exc:
@@ -74,14 +81,17 @@ class EngineReplica:
         secret = secrets.token_hex(16)
         self._server = EngineServer(self._engine, secret, progress=progress)
         await self._engine.start(self._server.on_step, self._die)
+        self._stages.ended("engine", await self._engine.start_s())
         await self._load_adapters()
         host = ray.util.get_node_ip_address()
         port = await self._server.listen(host)
+        self._stages.ended("adapters")
         self._metadata = {
             "host": host,
             "port": port,
             "pid": os.getpid(),
             "secret": secret,
+            "start_s": self._stages.seconds,
             "facts": msgspec.to_builtins(self._engine.facts),
         }
 
@@ -102,7 +112,7 @@ class EngineReplica:
     def record_autoscaling_stats(self) -> dict[str, float]:
         """How full the engine is; Serve hands it to the autoscaling policy."""
         slots = self._engine.facts.max_num_seqs
-        return signals.of_engine(self._server.load(), slots, self._start_s)
+        return signals.of_engine(self._server.load(), slots, self._stages.total_s)
 
     async def check_health(self) -> None:
         """Raises while the engine core owes an answer for too long; Serve then replaces us."""

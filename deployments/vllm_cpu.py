@@ -1,6 +1,10 @@
 """What we correct of vLLM's CPU engine. Written against 0.32.0; engine_args.py names it."""
 
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 import vllm.kernels  # noqa: F401  (declares the operators below)
@@ -23,11 +27,35 @@ class CpuWorker(CPUWorker):  # type: ignore[misc]
     Goes before the serving processes where they share its cores.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.stage_s: dict[str, float] = {}
+        """How long stages of its start took."""
+
     def init_device(self) -> None:
         torch.cpu._init_amx()
         if os.sched_getscheduler(0) == os.SCHED_BATCH:  # what serves yields to it (launch.py)
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         super().init_device()
+
+    def load_model(self, **kwargs: Any) -> None:
+        with self._timed("weights"):
+            super().load_model(**kwargs)
+
+    def determine_available_memory(self) -> Any:  # which compiles
+        with self._timed("warm-up"):
+            return super().determine_available_memory()
+
+    def compile_or_warm_up_model(self) -> Any:
+        with self._timed("warm-up"):
+            return super().compile_or_warm_up_model()
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        took = time.monotonic() - began
+        self.stage_s[stage] = self.stage_s.get(stage, 0.0) + took
 
 
 def _kernel_takes(x: Tensor, weight: Tensor | None, variance_size: int | None) -> bool:

@@ -144,6 +144,11 @@ class VllmEngine:
         self._tasks = await self._llm.get_supported_tasks()
         self.facts = engine_facts(self._config, self._tasks)
 
+    async def start_s(self) -> dict[str, float]:
+        """What the slowest worker took for each stage of its start; empty where none has looked."""
+        told: list[dict[str, float]] = await self._llm.collective_rpc("start_s")
+        return {stage: max(one[stage] for one in told) for stage in told[0]}
+
     @property
     def unfinished(self) -> int:
         """How many sequences have been submitted and have not had their last delta."""

@@ -20,6 +20,10 @@ draw of an unfinished prompt back: one kernel of four random numbers a thread.""
 class ResumingWorker:
     """Named as `worker_extension_cls`, so that every worker process imports this module."""
 
+    def start_s(self) -> dict[str, float]:
+        """How long stages of its start took, of a worker that minds it (deployments.vllm_cpu)."""
+        return getattr(self, "stage_s", {})
+
 
 class _CpuDraws(torch.Generator):  # type: ignore[misc]
     """The random numbers of one seeded sequence on a CPU, of which every token takes one.

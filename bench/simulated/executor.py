@@ -130,8 +130,10 @@ class SimulatedExecutor(Executor):  # type: ignore[misc]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
         non_block: bool = False,
-    ) -> list[None]:
-        """Everything else that vLLM may ask of workers, by way of the base class."""
+    ) -> list[Any]:
+        """Everything else that vLLM or Sluice may ask of workers."""
+        if method == "start_s":
+            return [{}]
         if method not in _NOTHING_TO_DO:
             raise NotImplementedError(f"a simulated engine cannot do {method!r}")
         self._device.synchronize()

@@ -35,6 +35,7 @@ def _state(pool: EnginePool) -> dict[str, Any]:
             "replica": link.replica.id,
             "host": link.replica.host,
             "pid": link.replica.pid,
+            "start_s": {stage: round(s, 2) for stage, s in link.replica.start_s.items()},
             "beats": link.beats,
             "breaker": link.breaker.state,
             "draining": link.report.draining,

@@ -253,7 +253,9 @@ async def test_a_sequence_that_ends_before_it_has_begun_asks_for_none(
     engine = kind.__new__(kind)
     engine._names, engine._sequences, engine._submitted = {}, {}, 0
     engine.adapters, engine._llm = loaded, SimpleNamespace(engine_core=core)
-    starting = engine.submit("router", Sequence(7, [1], Sampling(max_tokens=1), adapter=adapters[0]))
+    starting = engine.submit(
+        "router", Sequence(7, [1], Sampling(max_tokens=1), adapter=adapters[0])
+    )
     await engine.abort("router", [7])
     await starting
     assert core.requests == []

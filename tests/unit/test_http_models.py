@@ -121,6 +121,7 @@ async def test_ready_says_so_and_how_busy_each_engine_is() -> None:
                         "replica": s.serving.replica.id,
                         "host": "127.0.0.1",
                         "pid": None,
+                        "start_s": {},
                         "beats": True,
                         "breaker": "closed",
                         "draining": True,
