@@ -6,7 +6,7 @@ import random
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -103,11 +103,13 @@ def sluice(setup: Setup, port: int, directory: Path) -> Launch:
     return serve_app({"models": [model]}, port, directory)
 
 
-def serve_app(config: Mapping[str, Any], port: int, directory: Path) -> Launch:
-    """Sluice on a configuration; the port is added to it."""
+def serve_app(
+    config: Mapping[str, Any], port: int, directory: Path, program: Sequence[str] = ("serve_app",)
+) -> Launch:
+    """Sluice on a configuration; the port is added to it. `program` is a module and its options."""
     file = directory / "sluice.yaml"
     file.write_text(yaml.safe_dump({"http": {"host": HOST, "port": port}, **config}))
-    return Launch([sys.executable, "-m", "serve_app", "--config", str(file)], _haproxy_ports())
+    return Launch([sys.executable, "-m", *program, "--config", str(file)], _haproxy_ports())
 
 
 def from_checkout(checkout: Path, launcher: Launcher) -> Launcher:

@@ -60,6 +60,9 @@ class Wanted:
     engine_args: Mapping[str, Any] = field(default_factory=dict)
     router: Mapping[str, Any] = field(default_factory=dict)
     tenants: tuple[Tenant, ...] = ()
+    program: tuple[str, ...] = ("serve_app",)
+    """The module that serves it, and its options."""
+    autoscaling: Mapping[str, Any] = field(default_factory=dict)
     start_timeout_s: float = 300
 
     def config(self) -> dict[str, Any]:
@@ -71,6 +74,8 @@ class Wanted:
             "drain_timeout_s": 2,
             "engine_args": {**ENGINE_ARGS, **self.engine_args},
         }
+        if self.autoscaling:
+            model["autoscaling"] = dict(self.autoscaling)
         config: dict[str, Any] = {"models": [model]}
         if self.router:
             config["router"] = dict(self.router)
@@ -99,7 +104,7 @@ class Sluice(OverHttp):
         self.headers = wanted.tenants[0].headers if wanted.tenants else {}
         (port,) = launching.free_ports(1)
         directory.mkdir(parents=True, exist_ok=True)
-        launch = launching.serve_app(wanted.config(), port, directory)
+        launch = launching.serve_app(wanted.config(), port, directory, wanted.program)
         setup = Setup(wanted.model, wanted.directory, wanted.engine_args)
         super().__init__(name, setup, launch, directory, port)
 
@@ -110,14 +115,23 @@ class Sluice(OverHttp):
 
     def engines(self) -> list[Engine]:
         """What /ready says; nothing when it does not answer."""
+        return [
+            Engine(one["replica"], one["beats"], one["running"], one["waiting"])
+            for one in self._said().get("engines", ())
+        ]
+
+    def queued(self) -> int:
+        """How many sequences wait for an engine, by what /ready says."""
+        waiting = self._said().get("queue", {}).get("waiting", {})
+        return sum(one["sequences"] for one in waiting.values())
+
+    def _said(self) -> dict[str, Any]:
         try:
             _, body = self.ask("GET", "/ready")
-            found = json.loads(body)["models"][self._wanted.model]["engines"]
+            found: dict[str, Any] = json.loads(body)["models"][self._wanted.model]
         except (OSError, http.client.HTTPException, ValueError, KeyError):
-            return []
-        return [
-            Engine(one["replica"], one["beats"], one["running"], one["waiting"]) for one in found
-        ]
+            return {}
+        return found
 
     def whole(self) -> bool:
         """Whether every engine replica that is wanted is there and makes progress."""

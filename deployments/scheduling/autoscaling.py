@@ -89,7 +89,9 @@ def _learnt(state: State, seen: Observation, now: float) -> State:
         level: known.get(level, Demand(rate, rate)).after(rate, seconds)
         for level, rate in seen.arriving.items()
     }
-    quiet_since = now if state.quiet_since is None else state.quiet_since
+    # The first one that starts is waited for, to show that it can.
+    begins = state.quiet_since is None or seen.target > seen.ready == 0
+    quiet_since = now if begins else state.quiet_since
     return replace(
         state,
         at=now,

@@ -159,6 +159,12 @@ class TestZero:
         state = replace(state, at=NOW)
         assert over_time(state, seen(), 299, self.LIMITS)[1] == []
 
+    def test_does_not_come_before_the_first_replica_has_started(self) -> None:
+        state, decisions = over_time(known(ready=0), seen(ready=0, target=1), 900, self.LIMITS)
+        assert decisions == []
+        state = replace(state, at=NOW, quiet_since=NOW)
+        assert over_time(state, seen(), 299, self.LIMITS)[1] == []
+
     def test_does_not_come_while_something_runs(self) -> None:
         assert over_time(known(), seen(busy=0.01), 900, self.LIMITS)[1] == []
 
