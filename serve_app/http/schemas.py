@@ -159,6 +159,8 @@ def _clash(node: dict[str, Any]) -> str | None:
 def _unread(node: dict[str, Any]) -> str | None:
     """What of one schema xgrammar would not look at."""
     limits = sorted(node.keys() & (_NEED_A_TYPE | _TELL_A_TYPE))
+    if "format" in limits and "type" in node and "string" not in _types(node):
+        limits.remove("format")  # it limits no number
     whole = sorted(node.keys() & _WHOLE)
     if "const" in whole and "enum" in whole:
         whole.remove("enum")  # it says less; pydantic writes both

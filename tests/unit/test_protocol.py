@@ -921,6 +921,7 @@ def test_a_schema_of_which_a_part_would_not_hold_is_refused(
         {"patternProperties": {"not": {}}, "type": "object"},
         {"$defs": {"if": {}}, "definitions": {"not": {}}},
         {"uniqueItems": False, "format": "int32", "type": "integer"},
+        {"format": "int32", "type": "integer", "enum": [1, 2]},
         {"type": "string", "format": "date-time"},
         {"enum": [{"not": 1}], "default": {"not": 1}, "example": {"minimum": 1}},
         {"const": {"if": 1}, "discriminator": {"mapping": {"pattern": "#/$defs/pattern"}}},
