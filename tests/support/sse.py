@@ -1,6 +1,5 @@
-"""A small server of OpenAI's protocol that answers with known pauses."""
+"""A small server of OpenAI's protocol that pauses between tokens and knows for how long it did."""
 
-import itertools
 import json
 import threading
 import time
@@ -23,7 +22,8 @@ class Slow(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.seen: list[dict[str, Any]] = []
         self.keys: set[str | None] = set()
-        self.refuse = itertools.count(1)
+        self.ttft_s: list[float] = []
+        self.itl_s: list[float] = []
 
     @property
     def url(self) -> str:
@@ -64,6 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _stream(self, model: str) -> None:
+        last = time.perf_counter()
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
@@ -71,6 +72,9 @@ class _Handler(BaseHTTPRequestHandler):
         for number in range(TOKENS):
             time.sleep(GAP_S if number else FIRST_S)
             self._event({"choices": [{"delta": {"content": " a"}}]})
+            now = time.perf_counter()
+            (self.server.itl_s if number else self.server.ttft_s).append(now - last)
+            last = now
             if number == 2 and model == "dies":
                 self.connection.close()
                 self.close_connection = True
