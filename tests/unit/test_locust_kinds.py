@@ -155,7 +155,7 @@ def test_only_what_has_text_bears_tokens() -> None:
         b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":3}}\n',
     ]
     assert [stream.take(line) for line in lines] == [False, False, True, True, True, False]
-    assert stream.error == "stream without [DONE]"
+    errors = [stream.error]
     stream.take(b"data: [DONE]\n")
-    assert stream.error is None
+    assert [*errors, stream.error] == ["stream without [DONE]", None]
     assert ("".join(stream.pieces), stream.tokens) == ("abc", 3)

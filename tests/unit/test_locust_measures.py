@@ -53,10 +53,11 @@ def test_an_open_loop_sends_at_its_rate_whatever_takes_how_long(slow: Slow, tmp_
 def test_a_trace_is_sent_as_it_stands(slow: Slow, tmp_path: Path) -> None:
     trace = tmp_path / "trace.csv"
     trace.write_text("arrival_s,tokens_in,tokens_out\n0.1,5,2\n0.2,6,3\n1.2,7,4\n")
-    run = locusts.run(tmp_path, slow.url, "--trace", str(trace), "--model", "m", *SHORT[4:])
+    words = ("--model", "m", "--mix", "completion=1", "--stop-timeout", "3")
+    run = locusts.run(tmp_path, slow.url, "--trace", str(trace), *words)
     assert run.code == 0, run.output
     sent = [(len(body["prompt"]), body["max_tokens"]) for body in slow.seen]
-    assert [one for one in sent if one != (2, 1)] == [(5, 2), (6, 3), (7, 4)]
+    assert sent == [(5, 2), (6, 3), (7, 4)]
 
 
 def test_a_refusal_is_no_failure_and_is_minded(slow: Slow, tmp_path: Path) -> None:
@@ -64,6 +65,36 @@ def test_a_refusal_is_no_failure_and_is_minded(slow: Slow, tmp_path: Path) -> No
     assert run.code == 0, run.output
     assert run.figures["Chat"]["failed"] == "0"
     assert 2 <= int(run.figures["Chat"]["refused"]) <= 4  # one a second, as it was told
+
+
+@pytest.mark.parametrize(
+    ("model", "objective", "line", "code"),
+    [
+        ("m", "percentile: 95, limit_ms: 60000", "held      answer Chat p95", 0),
+        ("m", "percentile: 95, limit_ms: 0.01", "BREACHED  answer Chat p95", 1),
+        ("fails", "failure_share: 1", "held      answer Chat failed 100.00%", 0),
+        ("busy", "failure_share: 1", "BREACHED  answer Chat: nothing measured", 1),
+    ],
+)
+def test_objectives_are_judged_in_lines_and_set_the_exit_code(
+    slow: Slow, tmp_path: Path, model: str, objective: str, line: str, code: int
+) -> None:
+    file = tmp_path / "slo.yaml"
+    file.write_text(f"objectives: [{{entry: answer Chat, {objective}}}]")
+    words = ("-u", "1", "--model", model, "--mix", "chat=1", "--slo", str(file))
+    run = locusts.run(tmp_path, slow.url, *words, *SHORT)
+    assert (run.code, f"SLO {line}" in run.output) == (code, True), run.output
+
+
+def test_a_shape_says_how_many_users_there_are(slow: Slow, tmp_path: Path) -> None:
+    words = ("--shape", "step", "-u", "5", "--low", "0.2", "--mix", "chat=1", "--think", "0")
+    run = locusts.run(tmp_path, slow.url, *words, "--run-time", "5", "--stop-timeout", "3")
+    assert run.code == 0, run.output
+    counts = [
+        users for users in range(1, 6) if f"Shape test updating to {users} users" in run.output
+    ]
+    assert counts[0] == 1
+    assert len(counts) >= 3
 
 
 @pytest.mark.parametrize(
