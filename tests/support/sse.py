@@ -16,7 +16,7 @@ class Slow(ThreadingHTTPServer):
     """What the model in the request says decides what comes of it."""
 
     daemon_threads = True
-    allow_reuse_address = True
+    request_queue_size = 128  # else who comes when five wait comes again a second later
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -24,6 +24,9 @@ class Slow(ThreadingHTTPServer):
         self.keys: set[str | None] = set()
         self.ttft_s: list[float] = []
         self.itl_s: list[float] = []
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing of clients that leave."""
 
     @property
     def url(self) -> str:
