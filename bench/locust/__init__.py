@@ -2,5 +2,6 @@
 
     locust -f bench/locust/locustfile.py --headless --host https://llm.example.com --run-time 5m
 
-Only `locustfile`, `entries`, `loops` and `users` import locust, which patches the whole process.
+Locust patches the process that imports it. What is said, when, and how it is judged (`kinds`,
+`arrivals`, `shapes`, `slo`, `options`, `mixes`, `stream`) and `exchange` do without it.
 """
