@@ -26,8 +26,8 @@ from bench.judgement.openloop import EVEN, Running, Traffic
 from bench.judgement.serving import Sluice, Wanted, serving
 from bench.notebook import Bar, Notebook, figure, say
 from bench.plan import Lengths
-from bench.report import table
 from bench.stats import Percentiles
+from bench.table import table
 
 _MOST_TIMES = 2.0
 _ANSWERED_WITHIN_S = 1.0

@@ -25,8 +25,8 @@ from bench.judgement.openloop import Running, Traffic
 from bench.judgement.serving import Sluice, Wanted, serving
 from bench.notebook import Bar, Notebook, figure, say
 from bench.plan import Lengths
-from bench.report import table
 from bench.stats import Percentiles
+from bench.table import table
 from deployments.scheduling.scaling import TARGET_WAIT_S
 from deployments.scheduling.terms import Level
 

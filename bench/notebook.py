@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 
 from bench.circumstances import circumstances
 from bench.compare import free_name
-from bench.report import table
 from bench.stacks import ROOT
 from bench.stats import to_json
+from bench.table import table
 
 _WHERE_TO = {"output", "log_dir", "label"}
 """Options that say nothing of what was measured."""

@@ -26,6 +26,7 @@ from bench.summary import (
     spread,
     summarize,
 )
+from bench.table import table
 
 _FIGURES = {
     "req/s": METRICS["req/s"],
@@ -70,15 +71,6 @@ def heading(record: Record, cell: Cell) -> str:
     """What the cells of one table have in common."""
     lengths = f"{cell.lengths.prompt} tokens in, {cell.lengths.answer} out"
     return f"== {record.plan.model_title(cell.model)}: {lengths}, {_mode(cell)} =="
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; the first row is the heading."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
 
 
 def _head(record: Record) -> str:

@@ -16,8 +16,8 @@ from bench import notebook
 from bench.judgement.conversations import Talk, Turn, hold
 from bench.judgement.serving import Wanted, serving
 from bench.notebook import Bar, Notebook, figure, say
-from bench.report import table
 from bench.stats import Percentiles, median, ratio
+from bench.table import table
 
 _OURS, _BASE = "prefix", "round_robin"
 _SEEDS_A_RUN = 1000

@@ -20,8 +20,8 @@ from bench.judgement.openloop import EVEN, KEPT, Running, Traffic
 from bench.judgement.serving import Sluice, Tenant, Wanted, serving
 from bench.notebook import Bar, Notebook, figure, say
 from bench.plan import Lengths
-from bench.report import table
 from bench.stats import Percentiles
+from bench.table import table
 
 ALONE, FLOODED, FLOOD = "B alone", "B flooded", "A's flood"
 _FAIR = "fair"

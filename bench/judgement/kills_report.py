@@ -11,7 +11,7 @@ from typing import Any
 from bench.judgement.storm import HUNG, Storm
 from bench.judgement.transcript import BROKEN, DIFFERENT, DOUBLED, LOST, SAME
 from bench.notebook import Bar, Notebook, figure
-from bench.report import table
+from bench.table import table
 
 _SURE = 0.7
 """Of the engines' CPU for a stream, what the killed one has to have used to be called its own."""

@@ -13,8 +13,8 @@ from bench.judgement.drain import Drained
 from bench.judgement.goodput import Again, Figures, Foresight, foresight, told_over_true
 from bench.notebook import Bar, Notebook, figure
 from bench.plots import COLOURS
-from bench.report import table
 from bench.stats import median, percentile
+from bench.table import table
 
 _RESOLUTION = 3  # probes apart that a true wait has to be, to be known well enough
 _LEAST_OF_PEAK = 0.95

@@ -6,10 +6,11 @@ import pytest
 
 from bench import plots, report
 from bench.plan import STREAM, WHOLE, Cell
-from bench.report import render, table
+from bench.report import render
 from bench.stats import to_json
 from bench.store import Failure
 from bench.summary import METRICS, difference_of, processes, ratio_of, summarize
+from bench.table import table
 from tests.unit.bench_runs import CELL, NOTHING, PLAN, RESULT, SHORT, record, run, yardstick
 
 RUNS = (run("a", 0, 100), run("b", 0, 150), run("a", 1, 100), run("b", 1, 250))
