@@ -227,7 +227,8 @@ class EngineLink:
     def _deliver(self, step: Step) -> int:
         tickets = self._tickets
         observe, now = self._dispatch.meter.inter_token_s.observe, self._heard_at
-        tokens = 0
+        tokens = times = 0
+        between = 0.0  # of the last so many tokens: nearly all of a step came as long after others
         for delta in step.deltas:
             ticket = tickets.get(delta.id)
             if ticket is None:
@@ -242,13 +243,18 @@ class EngineLink:
                 tokens += count
                 ticket.account.generated += count
                 if ticket.last_at is not None:
-                    observe((now - ticket.last_at) / count, count)
+                    gap = (now - ticket.last_at) / count
+                    if gap != between:
+                        observe(between, times)
+                        between, times = gap, 0
+                    times += count
                 ticket.last_at = now
             ticket.emitted += delta.token_ids
             if delta.finish_reason is not None:
                 self._settle(ticket)
                 self._dispatch.ended(self, ticket, delta)
             ticket.stream.push(ticket.index, delta)
+        observe(between, times)
         self._owed -= tokens
         return tokens
 
