@@ -74,9 +74,7 @@ class Ingress:
                 router.pools,
                 me.replica_id.unique_id,
                 (self._requests.samples, self._loop_lag.samples),
-                Peers(
-                    serve.get_deployment_handle(me.deployment, me.app_name), self.metrics.__name__
-                ),
+                Peers(DeploymentHandle(me.deployment, me.app_name), self.metrics.__name__),
             ),
             tokenizers=tokenizers,
             parsings=await parsings(config, tokenizers),

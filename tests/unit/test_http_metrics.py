@@ -1,6 +1,7 @@
 """What a scrape tells of what clients saw."""
 
 import asyncio
+import pickle
 from collections.abc import Sequence
 
 import pytest
@@ -153,3 +154,13 @@ def test_a_value_on_a_bound_counts_below_it() -> None:
         histogram.observe(value)
     histogram.observe(2, 3)
     assert (histogram.counts, histogram.sum) == ([2, 4, 1], 12)
+
+
+def test_what_a_replica_tells_crosses_to_another_as_it_is() -> None:
+    histogram = Histogram(families.LOOP_LAG.bounds)
+    histogram.observe(0.1)
+    [sent] = pickle.loads(
+        pickle.dumps(Snapshot("a", [Sample(families.LOOP_LAG, histogram)]))
+    ).samples
+    assert sent.family == families.LOOP_LAG
+    assert (sent.value.counts, sent.value.sum) == (histogram.counts, histogram.sum)
