@@ -160,7 +160,7 @@ class TestLoss:
     ) -> None:
         async with welcomed(engine, clock) as (link, peer):
             for missed in (1, 2):
-                clock.advance(LATE_AFTER_S)
+                clock.advance(LATE_AFTER_S + 0.01)
                 link.check()
                 link.check()
                 assert link.beats_missed == missed
