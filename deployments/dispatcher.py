@@ -13,6 +13,7 @@ from deployments.errors import BadRequest, SluiceError
 from deployments.expiry import Expiry
 from deployments.link import EngineLink
 from deployments.messages import Adapter, Delta, Pooling, Sampling
+from deployments.metering.meter import Meter
 from deployments.outlook import Outlook
 from deployments.placer import Placer
 from deployments.scheduling.fair_queue import AGEING_S, FairQueue
@@ -67,6 +68,8 @@ class Dispatcher:
         self._expiry = Expiry(now, self._on_due)
         self._no_engine_since: float | None = now()
         self._closed = False
+        self.meter = Meter()
+        """What has become of requests."""
         self.open = 0
         """Sequences that wait or are under way."""
         self.arrived = dict.fromkeys(Level, 0.0)
@@ -95,6 +98,7 @@ class Dispatcher:
         if self._closed or self._has_no_engine():
             raise no_engine()
         output_tokens = self.outlook.forecast.output_tokens
+        account = self.meter.accounts[terms.tenant]
         tickets = [
             Ticket(
                 prompt,
@@ -105,6 +109,7 @@ class Dispatcher:
                 expected_output=output_tokens(params.max_tokens),
                 now=now,
                 adapter=adapter,
+                account=account,
             )
             for index, (prompt, params) in enumerate(sequences)
         ]
@@ -132,6 +137,7 @@ class Dispatcher:
     def began(self, link: EngineLink, ticket: Ticket, delta: Delta) -> None:
         """The first delta of a ticket from this engine is about to be passed on."""
         self.outlook.began(ticket, delta)
+        self.meter.placed(ticket, delta.num_cached_tokens)
         if ticket.emitted:
             delta.num_cached_tokens = 0  # the first engine has told how much it had cached
         else:
@@ -142,11 +148,13 @@ class Dispatcher:
             assert ticket.placed_at is not None
             ticket.stream.begun = True
             ticket.stream.waited_s = ticket.placed_at - ticket.arrived_at
+            self.meter.began(ticket, self._now())
 
     def ended(self, link: EngineLink, ticket: Ticket, delta: Delta) -> None:
         """The last delta of a ticket is about to be passed on, unless it reports an error."""
         self._placer.left(ticket)
         if delta.finish_reason != "error":
+            self.meter.finished[str(delta.finish_reason)] += 1
             self.outlook.forecast.ended(len(ticket.emitted))
             self._placer.remember(ticket, link)
             self._close(ticket)
@@ -279,7 +287,8 @@ class Dispatcher:
             ticket.charged = cost
 
     def _fail(self, ticket: Ticket, error: SluiceError) -> None:
-        ticket.stream.fail(error)
+        if ticket.stream.fail(error):
+            self.meter.classes[ticket.terms.level].failed[str(error.code)] += 1
         self._close(ticket)
 
     def _close(self, ticket: Ticket) -> None:

@@ -20,6 +20,7 @@ from deployments.messages import (
     Submit,
     ToRouter,
 )
+from deployments.metering.meter import Meter
 from deployments.scheduling.breaker import Breaker
 from deployments.scheduling.room import Capacity, Room, room
 from deployments.ticket import Ticket
@@ -41,6 +42,9 @@ _A_SEQUENCE = 128
 
 class Dispatch(Protocol):
     """Who hears of what becomes of the tickets."""
+
+    meter: Meter
+    """Where what comes of them is counted."""
 
     def began(self, link: "EngineLink", ticket: Ticket, delta: Delta) -> None:
         """The first delta of a ticket on this link has come, and is about to be passed on."""
@@ -71,6 +75,8 @@ class EngineLink:
         """Sequences of other routers on this engine, by its last report."""
         self.prefilling = 0
         """Tokens that were sent to be taken in and of which nothing has come back yet."""
+        self.beats_missed = 0
+        """How often it has not been heard for `LATE_AFTER_S`, while it was connected."""
         self.breaker = Breaker()
         self.capacity = Capacity.of(replica.facts)
         self._owed = 0.0
@@ -82,6 +88,7 @@ class EngineLink:
         self._dispatch = dispatch
         self._now = now
         self._connected_at = self._heard_at = _NEVER
+        self._is_late = False
         self._retry_s = _FIRST_RETRY_S
         self._ids = itertools.count()
         self._tickets: dict[int, Ticket] = {}
@@ -176,8 +183,12 @@ class EngineLink:
     def check(self) -> None:
         """Drop a connection over which nothing has come for too long. Call it now and then."""
         connection = self._connection
-        heard_at = max(self._heard_at, self._connected_at)
-        if connection is not None and self._now() - heard_at > LOST_AFTER_S:
+        if connection is None:
+            return
+        silent_s = self._now() - max(self._heard_at, self._connected_at)
+        was_late, self._is_late = self._is_late, silent_s >= LATE_AFTER_S
+        self.beats_missed += self._is_late and not was_late
+        if silent_s > LOST_AFTER_S:
             logger.error("Engine replica %s is silent; its connection is cut.", self.replica.id)
             connection.abort()
 
@@ -215,7 +226,9 @@ class EngineLink:
 
     def _deliver(self, step: Step) -> int:
         tickets = self._tickets
-        tokens = 0
+        observe, now = self._dispatch.meter.inter_token_s.observe, self._heard_at
+        tokens = times = 0
+        between = 0.0  # of the last so many tokens: nearly all of a step came as long after others
         for delta in step.deltas:
             ticket = tickets.get(delta.id)
             if ticket is None:
@@ -224,14 +237,24 @@ class EngineLink:
                 self._settle(ticket)
                 self._dispatch.ended(self, ticket, delta)
                 continue
-            tokens += len(delta.token_ids)
             if ticket.first_at is None:
                 self._begin(ticket, delta)
+            if count := len(delta.token_ids):
+                tokens += count
+                ticket.account.generated += count
+                if ticket.last_at is not None:
+                    gap = (now - ticket.last_at) / count
+                    if gap != between:
+                        observe(between, times)
+                        between, times = gap, 0
+                    times += count
+                ticket.last_at = now
             ticket.emitted += delta.token_ids
             if delta.finish_reason is not None:
                 self._settle(ticket)
                 self._dispatch.ended(self, ticket, delta)
             ticket.stream.push(ticket.index, delta)
+        observe(between, times)
         self._owed -= tokens
         return tokens
 

@@ -15,7 +15,7 @@ from deployments import directory
 from deployments.adapters import Adapters, Served
 from deployments.directory import Replica
 from deployments.dispatcher import Rules
-from deployments.errors import BadRequest, ModelNotFound, Overloaded
+from deployments.errors import BadRequest, ModelNotFound, Overloaded, SluiceError
 from deployments.messages import Adapter, Pooling, Sampling
 from deployments.pool import EnginePool
 from deployments.scheduling.terms import Terms
@@ -43,6 +43,8 @@ class Router:
     ) -> None:
         """`sleepers`: the models that may have no engine until somebody asks."""
         self._max_sequences = max_sequences
+        self.now = now
+        """Its clock, in seconds."""
         self.adapters = adapters or Adapters()
         identity = uuid.uuid4().hex
         rules = rules or Rules()
@@ -103,7 +105,22 @@ class Router:
         """
         served = self.served(model)
         dispatcher = self.pools[served.base].dispatcher
-        count = len(sequences)
+        meter = dispatcher.meter.classes[terms.level]
+        stream = Stream(len(sequences), buffer_limit)
+        try:
+            self._check_room(len(sequences))
+            tickets = dispatcher.admit(sequences, terms, stream, adapter or served.adapter)
+        except SluiceError as exc:
+            meter.refused[str(exc.code)] += 1
+            raise
+        meter.admitted += 1
+        try:
+            yield stream
+        finally:
+            dispatcher.release(tickets)
+
+    def _check_room(self, count: int) -> None:
+        """Raises BadRequest or Overloaded where so many sequences are too many."""
         if count > self._max_sequences:
             raise BadRequest(
                 f"The request asks for {count} sequences, and this server takes "
@@ -113,12 +130,6 @@ class Router:
             raise Overloaded(
                 f"This server has its {self._max_sequences} sequences under way. Try again later."
             )
-        stream = Stream(count, buffer_limit)
-        tickets = dispatcher.admit(sequences, terms, stream, adapter or served.adapter)
-        try:
-            yield stream
-        finally:
-            dispatcher.release(tickets)
 
     def _open(self) -> int:
         """Sequences that wait or are under way; one that a client has not read yet is neither."""

@@ -66,11 +66,16 @@ class Stream:
             on_overflow, self.on_overflow = self.on_overflow, None
             on_overflow()
 
-    def fail(self, error: BaseException) -> None:
-        """End the stream with `error`, which the reader gets after what came before it."""
-        if self._error is None and self.unfinished:
-            self._error = error
-            self._wake()
+    def fail(self, error: BaseException) -> bool:
+        """End the stream with `error`, which the reader gets after what came before it.
+
+        False where it has ended before.
+        """
+        if self._error is not None or not self.unfinished:
+            return False
+        self._error = error
+        self._wake()
+        return True
 
     async def ready(self) -> None:
         """Wait until a read would not have to, which it does by itself, for less."""

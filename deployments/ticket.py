@@ -5,6 +5,7 @@ from collections.abc import Sequence as SequenceOf
 from typing import TYPE_CHECKING
 
 from deployments.messages import NOT_SAMPLED, Adapter, Pooling, Sampling, Sequence
+from deployments.metering.account import Account
 from deployments.scheduling.terms import Terms
 from deployments.stream import Stream
 
@@ -32,6 +33,7 @@ class Ticket:
     """What the router knows of a sequence. All times are monotonic seconds."""
 
     __slots__ = (
+        "account",
         "adapter",
         "arrived_at",
         "began_with",
@@ -44,6 +46,7 @@ class Ticket:
         "first_at",
         "hashes",
         "index",
+        "last_at",
         "moves",
         "owed",
         "place",
@@ -69,8 +72,11 @@ class Ticket:
         expected_output: float,
         now: float,
         adapter: Adapter | None = None,
+        account: Account | None = None,
     ) -> None:
+        """`account` is that of its tenant."""
         self.prompt = prompt
+        self.account = account or Account()
         self.adapter = adapter
         self.sampling = NOT_SAMPLED if isinstance(params, Pooling) else params
         self.pooling = params if isinstance(params, Pooling) else None
@@ -95,6 +101,8 @@ class Ticket:
         """When an engine last got it."""
         self.first_at: float | None = None
         """When the first delta of that engine came."""
+        self.last_at: float | None = None
+        """When tokens last came, from whatever engine."""
         self.moves = 0
         """How often it has lost an engine."""
         self.owed = 0.0

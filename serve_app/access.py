@@ -33,6 +33,8 @@ class Client:
     """By name; None: all of them."""
     admin: bool = False
     """Whether it may change what the server serves."""
+    metrics: bool = False
+    """Whether it may read the metrics, which name all models and tenants; an admin may anyway."""
 
     def may_use(self, model: str) -> bool:
         """Whether `model` exists for this client."""

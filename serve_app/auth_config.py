@@ -75,6 +75,8 @@ class KeyConfig(Section):
     """The names of those it may use; null: all of them."""
     admin: bool = False
     """Whether it may load and unload adapters, of any model and of any name."""
+    metrics: bool = False
+    """Whether it may read /metrics, which name all models and tenants; an admin may anyway."""
     expires: Annotated[datetime, BeforeValidator(_as_time)] | None = None
     """From when on it is refused; a date means its first moment, UTC."""
 
@@ -144,5 +146,5 @@ def keyring(auth: AuthConfig) -> Keyring | None:
 def _key(key: KeyConfig) -> Key:
     classes = tuple(Level[name.upper()] for name in key.classes)
     models = None if key.models is None else frozenset(key.models)
-    client = Client(key.id, key.tenant, key.weight, classes, models, key.admin)
+    client = Client(key.id, key.tenant, key.weight, classes, models, key.admin, key.metrics)
     return Key(client, bytes.fromhex(key.hash), key.expires)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+STATES = CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
+
 
 @dataclass
 class Breaker:
@@ -31,10 +33,10 @@ class Breaker:
 
     @property
     def state(self) -> str:
-        """`closed`, `open` or `half_open`, as of the last call that brought the time."""
+        """One of `STATES`, as of the last call that brought the time."""
         if self._half_open:
-            return "half_open"
-        return "open" if self._opened_for_s else "closed"
+            return HALF_OPEN
+        return OPEN if self._opened_for_s else CLOSED
 
     def allows(self, now: float) -> bool:
         """True when a sequence may be sent there."""

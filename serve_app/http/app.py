@@ -15,6 +15,7 @@ from serve_app.http import (
     embeddings,
     errors,
     health,
+    metrics,
     models,
     openapi,
     scoring,
@@ -27,6 +28,7 @@ from serve_app.http.chat_request import ChatRequest
 from serve_app.http.completion_request import CompletionRequest
 from serve_app.http.embedding_request import EmbeddingRequest
 from serve_app.http.endpoint import TEXT, Endpoint
+from serve_app.http.metrics import Counting, Requests
 from serve_app.http.pooling_request import InputRequest
 from serve_app.http.scoring_request import RerankRequest, ScoreRequest
 from serve_app.http.service import Service
@@ -153,6 +155,14 @@ ENDPOINTS = (
     ),
     Endpoint(
         "GET",
+        "/metrics",
+        metrics.get_metrics,
+        _SERVER,
+        media_types=(TEXT,),
+        refuses=(403,),
+    ),
+    Endpoint(
+        "GET",
         "/openapi.json",
         openapi.get_openapi,
         _SERVER,
@@ -174,11 +184,17 @@ ENDPOINTS = (
 """Everything that the server answers: its routes and its OpenAPI document are made of this."""
 
 
-def create_app(service: Service, keys: Keys | None = None) -> Starlette:
-    """The ASGI application of one router replica; without `keys` open to its own machine."""
+def create_app(
+    service: Service, keys: Keys | None = None, requests: Requests | None = None
+) -> Starlette:
+    """The ASGI application of one router replica; without `keys` open to its own machine.
+
+    It counts its requests in `requests`.
+    """
+    counting = Middleware(Counting, requests=requests or Requests(), endpoints=ENDPOINTS)
     app = Starlette(
         routes=[route for endpoint in ENDPOINTS for route in endpoint.routes],
-        middleware=[Middleware(Auth, keys=keys)],
+        middleware=[counting, Middleware(Auth, keys=keys)],
         exception_handlers=errors.HANDLERS,
     )
     app.router.redirect_slashes = False  # clients do not repeat a POST elsewhere: say 404 instead

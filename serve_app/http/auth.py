@@ -158,6 +158,16 @@ def check_admin(request: Request) -> None:
         )
 
 
+def check_metrics(request: Request) -> None:
+    """Raises Forbidden for a client that may not read what others' requests have come to."""
+    client = client_of(request)
+    if not (client.metrics or client.admin):
+        raise Forbidden(
+            "This API key may not do this: it has no 'metrics' in the server's configuration.",
+            code="metrics_required",
+        )
+
+
 def level_of(request: Request, tier: str | None = None) -> Level:
     """The class that the request asks for, by header or by service tier, or its key's first.
 
@@ -204,6 +214,7 @@ def terms_of(request: Request, model: str, *, tier: str | None = None, priority:
         ),
         cache_salt=None if service.share_prefix_cache else client.cache_salt,
         priority=priority,
+        read_at=getattr(request.state, "read_at", None),
     )
 
 

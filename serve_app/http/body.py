@@ -16,7 +16,9 @@ BODY_S = 60.0
 async def read(request: Request, model: type[Model]) -> Model:
     """The body as `model`; raises BadRequest beside what `read_json_body` raises."""
     service: Service = request.app.state.service
-    return parse(model, await read_json_body(request, service.max_body_bytes), service.limits)
+    body = await read_json_body(request, service.max_body_bytes)
+    request.state.read_at = service.router.now()
+    return parse(model, body, service.limits)
 
 
 async def read_json_body(request: Request, limit: int) -> bytes:

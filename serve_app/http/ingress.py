@@ -15,6 +15,10 @@ from deployments.adapter_store import RayStore
 from deployments.adapters import Adapters, Served
 from deployments.dispatcher import Rules
 from deployments.forms import FormChecker
+from deployments.metering.loop_lag import LoopLag
+from deployments.metering.metrics import Metrics
+from deployments.metering.peers import Peers
+from deployments.metering.sample import Snapshot
 from deployments.router import Router
 from deployments.scheduling.terms import Level
 from deployments.speech import Parsing
@@ -22,6 +26,7 @@ from deployments.tokenizing import Tokenizing
 from serve_app.auth_config import keyring
 from serve_app.config import Settings
 from serve_app.http.app import create_app
+from serve_app.http.metrics import Requests
 from serve_app.http.service import Service
 from serve_app.model_config import ModelConfig
 from serve_app.router_config import RouterConfig
@@ -53,13 +58,23 @@ class Ingress:
         )
         if any(model.engine_args.get("runner") != "pooling" for model in config.models):
             forms.start()
+        me = serve.get_replica_context()
+        router = Router(
+            engines,
+            max_sequences=config.router.max_sequences,
+            rules=rules(config.router),
+            sleepers={model.name for model in config.models if model.may_sleep},
+            adapters=adapters(config, me.app_name),
+        )
+        self._requests = Requests()
+        self._loop_lag = LoopLag()
         self._service = Service(
-            router=Router(
-                engines,
-                max_sequences=config.router.max_sequences,
-                rules=rules(config.router),
-                sleepers={model.name for model in config.models if model.may_sleep},
-                adapters=adapters(config, serve.get_replica_context().app_name),
+            router=router,
+            metrics=Metrics(
+                router.pools,
+                me.replica_id.unique_id,
+                (self._requests.samples, self._loop_lag.samples),
+                Peers(DeploymentHandle(me.deployment, me.app_name), self.metrics.__name__),
             ),
             tokenizers=tokenizers,
             parsings=await parsings(config, tokenizers),
@@ -74,15 +89,20 @@ class Ingress:
         )
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        return create_app(self._service, self._keys)
+        return create_app(self._service, self._keys, self._requests)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """What waits, comes and is done; Serve hands it to the autoscaling policy."""
         pools = self._service.router.pools
         return signals.of_router({self._deployments[name]: pool for name, pool in pools.items()})
 
+    async def metrics(self) -> Snapshot:
+        """What this replica tells of itself, for another that is asked for all."""
+        return self._service.metrics.own()
+
     async def __del__(self) -> None:
         if hasattr(self, "_service"):
+            self._loop_lag.close()
             await self._service.router.close()
             await self._service.forms.close()
 

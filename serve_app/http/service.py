@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deployments.forms import Forms
+from deployments.metering.metrics import Metrics
 from deployments.router import Router
 from deployments.scheduling.terms import Level
 from deployments.speech import Parsing
@@ -23,6 +24,8 @@ class Service:
     stream_buffer_chars: int
     forms: Forms
     """Who says whether text can be held to a form."""
+    metrics: Metrics
+    """What there is to tell of it."""
     deadlines: Mapping[Level, float | None] = field(default_factory=dict)
     """Within how many seconds the first token must come, by class, if a request does not say."""
     share_prefix_cache: bool = False

@@ -18,6 +18,7 @@ from deployments.dispatcher import Rules
 from deployments.forms import Forms
 from deployments.messages import Delta, Logprob, StructuredOutputs
 from deployments.messages import Sequence as Submitted
+from deployments.metering.metrics import Metrics, Peers, nobody
 from deployments.router import Router
 from deployments.speech import Parsing
 from deployments.tokenizing import Tokenizing
@@ -25,6 +26,7 @@ from serve_app.access import Keys
 from serve_app.http.app import create_app
 from serve_app.http.chat_request import ChatRequest
 from serve_app.http.completion_request import CompletionRequest
+from serve_app.http.metrics import Requests
 from serve_app.http.parsing import parse
 from serve_app.http.service import Service
 from serve_app.limits import DEFAULT_LIMITS, Limits
@@ -247,6 +249,7 @@ async def site(
     parsing: Parsing | None = None,
     forms: Forms | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    peers: Peers = nobody,
     now: Callable[[], float] = time.monotonic,
     **facts: Any,
 ) -> AsyncIterator[Site]:
@@ -255,7 +258,7 @@ async def site(
         servings = [
             await stack.enter_async_context(serving(FakeEngine(echo=echo))) for _ in range(engines)
         ]
-        handle = FakeHandle()
+        handle, requests = FakeHandle(), Requests()
         router = Router(
             {MODEL: handle},
             max_sequences=max_sequences,
@@ -274,9 +277,10 @@ async def site(
             adapter_dirs={MODEL: adapter_dirs},
             parsings={} if parsing is None else {MODEL: parsing},
             forms=forms or Unchecked(),
+            metrics=Metrics(router.pools, "me", (requests.samples,), peers),
             limits=limits,
         )
-        app = create_app(service, keys)
+        app = create_app(service, keys, requests)
         # The client must get the answer to a crash; the server would log the crash itself.
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         http = httpx.AsyncClient(transport=transport, base_url="http://sluice")

@@ -24,6 +24,7 @@ from deployments.messages import (
     ToEngine,
     ToRouter,
 )
+from deployments.metering.meter import Meter
 from deployments.scheduling.terms import Terms
 from deployments.stream import Stream
 from deployments.ticket import Ticket
@@ -168,6 +169,7 @@ class Recorder:
     """The `Dispatch` of a link: it keeps all that it is told, and does nothing about it."""
 
     def __init__(self) -> None:
+        self.meter = Meter()
         self.told: list[tuple[Any, ...]] = []
         """`("began", ticket)`, `("ended", ticket, delta)`, `("lost", tickets)`, in their order."""
         self.tokens: list[int] = []

@@ -43,6 +43,7 @@ class SimulatedLink(EngineLink):
         self.report = Load(step_time_s=STEP_S)
         self.others = 0
         self.prefilling = 0
+        self.beats_missed = 0
         self.breaker = Breaker()
         self.capacity = Capacity.of(self.replica.facts)
         self.alive = True

@@ -205,7 +205,7 @@ class TestEveryRoute:
             "/docs/x",
             "/docs/../v1/models",
             "/openapi.json/",
-            "/metrics",
+            "/metrics/",
             "/health/",
             "/health/x",
             "//health",

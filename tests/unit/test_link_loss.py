@@ -7,7 +7,7 @@ import pytest
 
 from deployments import link as module
 from deployments.directory import Replica
-from deployments.link import LOST_AFTER_S, EngineLink
+from deployments.link import LATE_AFTER_S, LOST_AFTER_S, EngineLink
 from deployments.messages import Delta, Load, Refusal, Step
 from deployments.ticket import Ticket
 from tests.unit.fakes import FACTS, SECRET, FakeClock, serving, until
@@ -18,6 +18,7 @@ from tests.unit.peers import (
     identity,
     linked,
     start,
+    tell,
     ticket,
     welcomed,
 )
@@ -153,6 +154,18 @@ class TestLoss:
             link.check()
             await lost(dispatch, *tickets)
             await engine.router(2)
+
+    async def test_a_silence_counts_once_and_the_next_one_again(
+        self, engine: ScriptedEngine, clock: FakeClock
+    ) -> None:
+        async with welcomed(engine, clock) as (link, peer):
+            for missed in (1, 2):
+                clock.advance(LATE_AFTER_S + 0.01)
+                link.check()
+                link.check()
+                assert link.beats_missed == missed
+                await tell(link, peer)
+                link.check()
 
     async def test_an_engine_that_never_answers_the_hello_is_dropped(
         self, engine: ScriptedEngine, clock: FakeClock
