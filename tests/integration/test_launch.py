@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,17 +118,6 @@ def served_by_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
     server = Server([program, "run", "serve_app:build", f"config={file}"], 8000, {})
     with server.serving() as running:
         yield running
-        ctrl_c_until_it_is_heard(running)
-
-
-def ctrl_c_until_it_is_heard(serve_run: Server) -> None:
-    """Serve's command line loses one now and then: it comes to whatever runs, which may drop it."""
-    for _ in range(6):
-        serve_run.process.send_signal(signal.SIGINT)
-        with suppress(AssertionError):
-            eventually(lambda: "Got KeyboardInterrupt" in serve_run.tail(), 5, "it is heard")
-            break
-    serve_run.process.wait(40)
 
 
 def test_behind_serves_own_proxy_a_completion_works(served_by_serve: Server) -> None:
