@@ -63,8 +63,9 @@ class Observer(threading.Thread):
             at = time.time() - self._began
             alive = self._raylets()
             self.nodes |= alive
-            replicas = sum(engine.beats for engine in self._server.engines())
-            self.samples.append(Sample(at, self._server.queued(), replicas, len(alive)))
+            state = self._server.state()
+            replicas = sum(engine.beats for engine in state.engines)
+            self.samples.append(Sample(at, state.queued, replicas, len(alive)))
 
     def stop(self) -> None:
         self._stopping.set()

@@ -96,6 +96,15 @@ class Engine:
     waiting: int
 
 
+@dataclass(frozen=True)
+class State:
+    """What /ready says of the model."""
+
+    engines: list[Engine]
+    queued: int
+    """Sequences that wait in the router."""
+
+
 class Sluice(OverHttp):
     """A running server. Use `serving`, which also stops it."""
 
@@ -115,23 +124,23 @@ class Sluice(OverHttp):
 
     def engines(self) -> list[Engine]:
         """What /ready says; nothing when it does not answer."""
-        return [
-            Engine(one["replica"], one["beats"], one["running"], one["waiting"])
-            for one in self._said().get("engines", ())
-        ]
+        return self.state().engines
 
-    def queued(self) -> int:
-        """How many sequences wait for an engine, by what /ready says."""
-        waiting = self._said().get("queue", {}).get("waiting", {})
-        return sum(one["sequences"] for one in waiting.values())
-
-    def _said(self) -> dict[str, Any]:
+    def state(self) -> State:
+        """The same, with what waits for them."""
         try:
             _, body = self.ask("GET", "/ready")
-            found: dict[str, Any] = json.loads(body)["models"][self._wanted.model]
+            found = json.loads(body)["models"][self._wanted.model]
+            waiting = found["queue"]["waiting"].values()
+            return State(
+                [
+                    Engine(e["replica"], e["beats"], e["running"], e["waiting"])
+                    for e in found["engines"]
+                ],
+                sum(one["sequences"] for one in waiting),
+            )
         except (OSError, http.client.HTTPException, ValueError, KeyError):
-            return {}
-        return found
+            return State([], 0)
 
     def whole(self) -> bool:
         """Whether every engine replica that is wanted is there and makes progress."""
