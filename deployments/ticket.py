@@ -8,6 +8,7 @@ from deployments.messages import NOT_SAMPLED, Adapter, Pooling, Sampling, Sequen
 from deployments.metering.account import Account
 from deployments.scheduling.terms import Terms
 from deployments.stream import Stream
+from deployments.tracing.context import NONE, Trace
 
 if TYPE_CHECKING:
     from deployments.link import EngineLink
@@ -32,11 +33,14 @@ def transit_s(deadline_s: float) -> float:
 Outcome = Literal["finished", "moved", "aborted", "failed"]
 """How a sequence's stay with an engine ended; `aborted`: nobody wants it any more."""
 
+Why = Literal["lost", "draining", "stalled", "error"]
+"""Why a sequence moved: its engine was gone, or had to go, stood still, or failed on it."""
+
 
 class Hop:
     """A sequence's stay with one engine. Times are monotonic seconds."""
 
-    __slots__ = ("engine", "first_at", "left_at", "outcome", "placed_at")
+    __slots__ = ("engine", "first_at", "left_at", "outcome", "placed_at", "why")
 
     def __init__(self, engine: str, placed_at: float) -> None:
         self.engine = engine
@@ -46,6 +50,8 @@ class Hop:
         self.left_at: float | None = None
         self.outcome: Outcome | None = None
         """None while it is there."""
+        self.why: Why | None = None
+        """Why it moved on, if it did."""
 
 
 class Ticket:
@@ -77,6 +83,7 @@ class Ticket:
         "sampling",
         "stream",
         "terms",
+        "trace",
         "uncached",
         "unfit_since",
         "waits_since",
@@ -94,11 +101,14 @@ class Ticket:
         now: float,
         adapter: Adapter | None = None,
         account: Account | None = None,
+        trace: Trace | None = None,
     ) -> None:
         """`account` is that of its tenant."""
         self.prompt = prompt
         self.account = account or Account()
         self.adapter = adapter
+        self.trace = trace
+        """Of its request, where that is sampled."""
         self.sampling = NOT_SAMPLED if isinstance(params, Pooling) else params
         self.pooling = params if isinstance(params, Pooling) else None
         self.stream = stream
@@ -179,4 +189,5 @@ class Ticket:
             self.terms.cache_salt,
             self.pooling,
             self.adapter,
+            *(NONE if self.trace is None else self.trace.placed(self, self.hops[-1])),
         )

@@ -84,13 +84,15 @@ async def unload_lora_adapter(request: Request) -> Response:
 async def _try(request: Request, base: str, adapter: Adapter) -> list[tuple[bytes, bytes]]:
     """Generate a token with an adapter, and tell how long that waited. Raises BadRequest."""
     service: Service = request.app.state.service
+    record = record_of(request)
     with service.router.generate(
         base,
         [([0], Sampling(max_tokens=1, temperature=0.0))],
         terms_of(request, base),
         buffer_limit=service.stream_buffer_chars,
         adapter=adapter,
-        tickets=record_of(request).tickets,
+        tickets=record.tickets,
+        trace=record.trace,
     ) as stream:
         try:
             while await stream.read():

@@ -30,7 +30,7 @@ from serve_app.http.completion_request import CompletionRequest
 from serve_app.http.embedding_request import EmbeddingRequest
 from serve_app.http.endpoint import TEXT, Endpoint
 from serve_app.http.pooling_request import InputRequest
-from serve_app.http.record import Reader, Recording
+from serve_app.http.record import Reader, Recording, Tracer
 from serve_app.http.scoring_request import RerankRequest, ScoreRequest
 from serve_app.http.service import Service
 from serve_app.http.tokens import DetokenizeRequest, TokenizeRequest
@@ -186,13 +186,18 @@ ENDPOINTS = (
 
 
 def create_app(
-    service: Service, keys: Keys | None = None, readers: Sequence[Reader] = ()
+    service: Service,
+    keys: Keys | None = None,
+    readers: Sequence[Reader] = (),
+    tracer: Tracer | None = None,
 ) -> Starlette:
     """The ASGI application of one router replica; without `keys` open to its own machine.
 
     `readers` get the record of each request at its end.
     """
-    recording = Middleware(Recording, readers=readers, endpoints=ENDPOINTS, now=service.router.now)
+    recording = Middleware(
+        Recording, readers=readers, tracer=tracer, endpoints=ENDPOINTS, now=service.router.now
+    )
     app = Starlette(
         routes=[route for endpoint in ENDPOINTS for route in endpoint.routes],
         middleware=[recording, Middleware(Auth, keys=keys)],

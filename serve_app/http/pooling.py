@@ -98,6 +98,7 @@ class Pool:
             terms,
             buffer_limit=service.stream_buffer_chars,
             tickets=record.tickets,
+            trace=record.trace,
         ) as stream:
             while batch := await stream.read():
                 taken = 0

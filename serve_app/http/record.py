@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deployments.ticket import Ticket
     from serve_app.http.endpoint import Endpoint
     from serve_app.http.generation import Usage
+    from serve_app.http.tracing import RequestTrace
 
 logger = logging.getLogger("ray.serve")
 
@@ -51,7 +52,9 @@ class Record:
     traceparent: str | None = None
     tracestate: str | None = None
     trace_id: str | None = None
-    """Of the trace that is made of it, once there is one."""
+    """Of the trace that it is part of, be it that of a client that samples it elsewhere."""
+    trace: "RequestTrace | None" = None
+    """What is made of it where it is sampled."""
     tenant: str | None = None
     key_id: str | None = None
     """Which key was shown; empty where the server has none."""
@@ -84,6 +87,16 @@ Reader = Callable[[Record], object]
 """Makes something of a request that has ended. It is called on the event loop."""
 
 
+class Tracer(Protocol):
+    """Decides what is sampled, and makes traces of it."""
+
+    def begin(self, record: Record, scope: Scope) -> None:
+        """A request has come."""
+
+    def end(self, record: Record) -> None:
+        """It has ended."""
+
+
 def record_of(request: Request) -> Record:
     """The record of a request that is being served."""
     return record_in(request.scope)
@@ -103,13 +116,15 @@ class Recording:
         app: ASGIApp,
         *,
         readers: Sequence[Reader],
+        tracer: Tracer | None = None,
         endpoints: "Iterable[Endpoint]",
         now: Callable[[], float] = time.monotonic,
         unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """`readers` get each record in turn; what one adds to it, those behind it see."""
         self._app = app
-        self._readers = readers
+        self._tracer = tracer
+        self._readers = readers if tracer is None else (*readers, tracer.end)
         self._paths: Mapping[Any, str] = {each.handler: each.path for each in endpoints}
         self._now = now
         self._unix_ns = unix_ns
@@ -120,6 +135,8 @@ class Recording:
         record = Record(self._now(), self._unix_ns(), scope["method"])
         _read_headers(record, scope)
         scope[RECORD] = record
+        if self._tracer is not None:
+            self._tracer.begin(record, scope)
 
         def noting(message: Message) -> Any:  # no coroutine of its own: tokens pass here
             if message["type"] == "http.response.start":

@@ -97,6 +97,7 @@ class EventStream(Response):
             self._terms,
             buffer_limit=self._service.stream_buffer_chars,
             tickets=record.tickets,
+            trace=record.trace,
         ) as stream:
             begun = asleep and not await _comes_soon(stream)
             first = () if begun else await stream.read()

@@ -28,7 +28,7 @@ from serve_app.http.chat_request import ChatRequest
 from serve_app.http.completion_request import CompletionRequest
 from serve_app.http.metrics import Requests
 from serve_app.http.parsing import parse
-from serve_app.http.record import Reader
+from serve_app.http.record import Reader, Tracer
 from serve_app.http.service import Service
 from serve_app.limits import DEFAULT_LIMITS, Limits
 from tests.unit.fakes import FACTS, FakeEngine, FakeHandle, Serving, serving, until
@@ -252,6 +252,7 @@ async def site(
     limits: Limits = DEFAULT_LIMITS,
     peers: Peers = nobody,
     readers: Sequence[Reader] = (),
+    tracer: Tracer | None = None,
     now: Callable[[], float] = time.monotonic,
     **facts: Any,
 ) -> AsyncIterator[Site]:
@@ -282,7 +283,7 @@ async def site(
             metrics=Metrics(router.pools, "me", (requests.samples,), peers),
             limits=limits,
         )
-        app = create_app(service, keys, (requests.ended, *readers))
+        app = create_app(service, keys, (requests.ended, *readers), tracer)
         # The client must get the answer to a crash; the server would log the crash itself.
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         http = httpx.AsyncClient(transport=transport, base_url="http://sluice")
