@@ -33,7 +33,7 @@ def application(settings: Settings, *, fresh: bool = False) -> Application:
     sources = {model.name: (source(model), model.revision) for model in settings.models}
     options = _router_options(settings.router) | scaling.of_routers(settings)
     return serve.deployment(Ingress, **options).bind(
-        settings.model_dump(mode="json"), sources, handles, variables.of(os.environ)
+        settings.model_dump(mode="json"), sources, handles, tracing=variables.of(os.environ)
     )
 
 

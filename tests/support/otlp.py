@@ -75,9 +75,9 @@ class Received:
         self.spans += _spans(ExportTraceServiceRequest.FromString(content))
 
     def of(self, trace_id: str) -> list[Span]:
-        """The spans of one trace, by their beginnings."""
+        """The spans of one trace, by their beginnings; of two at a time the longer first."""
         found = [span for span in self.spans if span.trace_id == trace_id]
-        return sorted(found, key=lambda span: span.start)
+        return sorted(found, key=lambda span: (span.start, -span.end))
 
     def wait_for(self, trace_id: str, *names: str, within_s: float = 30) -> "Trace":
         """The trace, once it has all spans of these names."""
