@@ -29,6 +29,8 @@ RESUMING = {
 }
 """What lets an engine go on with a sequence that another engine began. Every engine has it, and a
 user's choice of these would take it away."""
+ORDER = {"scheduling_policy": "priority"}
+"""In an engine, prompts wait in the order of deployments/vllm_order.py, which needs this."""
 MAX_LOGPROBS = 20
 """How many alternatives vLLM reports at the most, if it is not told."""
 FORMS_BACKEND = "xgrammar"

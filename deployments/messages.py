@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import msgspec
 
-PROTOCOL = 5
+PROTOCOL = 6
 
 
 class StructuredOutputs(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, frozen=True):
@@ -128,6 +128,8 @@ class Sequence(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, fr
     """What to make of it where it is not sampled."""
     adapter: Adapter | None = None
     """None: the model as it is."""
+    ahead: bool = False
+    """Whether it goes before those that wait in the engine, as `deployments.vllm_order` says."""
     traceparent: str | None = None
     """W3C's: the router's span of this stay with the engine, where the request is traced."""
     tracestate: str | None = None

@@ -1,17 +1,16 @@
 """Which engine gets a sequence: the placement policy, among the engines that have room for it."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 
 from deployments.link import EngineLink
 from deployments.messages import Delta
+from deployments.scheduling.holdings import Holdings
 from deployments.scheduling.placement import POLICIES, Placement
 from deployments.scheduling.prefixes import block_hashes
 from deployments.scheduling.room import Room
-from deployments.scheduling.terms import Level
 from deployments.ticket import Ticket
 
-Party = tuple[str, Level]
+Rooms = list[tuple[EngineLink, Room]]
 PATIENCE_S = 2.0
 """For so long others may go before a prompt that fits nowhere yet."""
 
@@ -34,9 +33,9 @@ class Placer:
         self._reserves = reserves
         self._placement: Placement | None = None
         self._block_size = 0
-        self._placed: Counter[Party] = Counter()
-        self._open: list[tuple[EngineLink, Room]] = []
-        self._few = 0
+        self._holdings = Holdings()
+        self._open: Rooms = []
+        self._few = -1.0
         self._large: Ticket | None = None
         """One that has been passed over because it fits nowhere."""
 
@@ -48,10 +47,7 @@ class Placer:
             for link in self._links()
             if link.takes_work and link.breaker.allows(now)
         ]
-        reserved = [(link, room) for link, room in rooms if room.is_reserved]
-        general = [(link, room) for link, room in reserved if room.is_general or not self._reserves]
-        self._few = -1 if general else sum(room.reserved for _, room in rooms)
-        self._open = general or reserved
+        self._few, self._open = self._opened(rooms)
         return bool(self._open)
 
     def allows(self, ticket: Ticket) -> bool:
@@ -60,7 +56,7 @@ class Placer:
         The last slots are for those who hold few. A prompt for which no cache has place is passed
         over, but not for ever: after `PATIENCE_S` nobody who is no more urgent goes before it.
         """
-        if 0 <= self._few <= self._placed[_party(ticket)] or self._yields(ticket):
+        if 0 <= self._few <= self._holdings.of(ticket.terms) or self._yields(ticket):
             return False
         if any(room.fits(ticket.context) for _, room in self._open):
             return True
@@ -77,8 +73,11 @@ class Placer:
         return self._policy_for(fitting[0]).choose(fitting, ticket.hashes)
 
     def place(self, ticket: Ticket, link: EngineLink) -> None:
-        """Send a ticket to an engine."""
-        self._placed[_party(ticket)] += 1
+        """Send a ticket to an engine: ahead of others there, if its party holds few, or if its
+        answer has begun."""
+        holds_few = self._holdings.are_few(ticket.terms)
+        ticket.ahead = self._reserves and (holds_few or bool(ticket.emitted))
+        self._holdings.add(ticket.terms)
         policy = self._policy_for(link)
         cached = policy.cached_tokens(link.name, ticket.hashes)
         policy.placed(link.name, ticket.hashes, _blocks(link))
@@ -86,10 +85,7 @@ class Placer:
 
     def left(self, ticket: Ticket) -> None:
         """A ticket is no longer with an engine."""
-        party = _party(ticket)
-        self._placed[party] -= 1
-        if not self._placed[party]:
-            del self._placed[party]
+        self._holdings.drop(ticket.terms)
 
     def observed(self, ticket: Ticket, link: EngineLink, delta: Delta) -> None:
         """Learn from a first delta what was cached."""
@@ -112,6 +108,18 @@ class Placer:
         if self._placement is not None:
             self._placement.forget(link.name)
 
+    def _opened(self, rooms: Rooms) -> tuple[float, Rooms]:
+        """Which rooms are open, and to those who hold fewer than how many; -1 is to everyone."""
+        reserved = [(link, room) for link, room in rooms if room.is_reserved]
+        if not self._reserves:
+            return -1, reserved
+        if general := [(link, room) for link, room in reserved if room.is_general]:
+            return -1, general
+        mean = self._holdings.mean
+        if reserved:
+            return max(mean, sum(room.reserved for _, room in rooms)), reserved
+        return mean, [(link, room) for link, room in rooms if room.is_for_few]
+
     def _yields(self, ticket: Ticket) -> bool:
         """Whether a ticket has to wait for a large one."""
         large = self._large
@@ -132,10 +140,6 @@ class Placer:
     def _hash(self, ticket: Ticket, link: EngineLink) -> None:
         if self._policy_for(link).needs_hashes and not ticket.hashes:
             ticket.hashes = block_hashes(ticket.prompt, self._block_size, ticket.salt)
-
-
-def _party(ticket: Ticket) -> Party:
-    return ticket.terms.tenant, ticket.terms.level
 
 
 def _blocks(link: EngineLink) -> int:

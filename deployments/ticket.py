@@ -60,6 +60,7 @@ class Ticket:
     __slots__ = (
         "account",
         "adapter",
+        "ahead",
         "arrived_at",
         "began_with",
         "cached",
@@ -148,6 +149,8 @@ class Ticket:
         """How many tokens that engine had to take in, as far as was known."""
         self.unfit_since: float | None = None
         """Since when no engine has had place for it."""
+        self.ahead = False
+        """Whether it goes before others that wait in its engine."""
         self.done = False
         """Nothing more will come of it."""
 
@@ -189,5 +192,6 @@ class Ticket:
             self.terms.cache_salt,
             self.pooling,
             self.adapter,
+            self.ahead,
             *(NONE if self.trace is None else self.trace.placed(self, self.hops[-1])),
         )

@@ -37,6 +37,7 @@ from deployments.messages import Delta, Load, Sequence
 from deployments.vllm_adapters import LoadedAdapters
 from deployments.vllm_facts import EngineFacts, engine_facts
 from deployments.vllm_forms import form_params
+from deployments.vllm_order import priority
 from deployments.vllm_pooling import Pooled, pooling_params
 from deployments.vllm_resume import EMITTED
 from deployments.vllm_sequence import Running, end_of
@@ -106,6 +107,7 @@ class VllmEngine:
         args = {
             **engine_args,
             **choices.RESUMING,
+            **choices.ORDER,
             "structured_outputs_config": StructuredOutputsConfig(
                 **choices.structured_outputs_config(engine_args)
             ),
@@ -230,6 +232,7 @@ class VllmEngine:
         except (VLLMClientError, ValueError, TypeError) as exc:
             raise BadRequest(str(exc)) from exc
         request.external_req_id = request_id
+        request.priority = priority(time.monotonic(), ahead=sequence.ahead)
         if (reasoning := sequence.sampling.reasoning) is not None:
             request.reasoning_ended = reasoning.ended
             kwargs = msgspec.json.decode(reasoning.chat_template_kwargs)

@@ -51,25 +51,32 @@ class Room(NamedTuple):
     reserved: int
     kv_tokens: float
     prefill_tokens: int
+    """Of prompts; those who hold few have as much again, as they go ahead in the engine."""
+    reserved_tokens: int
     idle: bool
     """Nothing is there: it takes whatever comes, or nobody ever would."""
 
     @property
     def is_general(self) -> bool:
         """Whether there is a slot for everyone."""
-        return self._is_open and self.slots > self.reserved
+        return self.slots > self.reserved and self._takes_prompts
 
     @property
     def is_reserved(self) -> bool:
         """Whether there is a slot at least for those who hold few."""
-        return self._is_open and self.slots > 0
+        return self.slots > 0 and self._takes_prompts
+
+    @property
+    def is_for_few(self) -> bool:
+        """Whether there is a slot at least for those who hold few, as `holdings` has it."""
+        return self.slots > 0 and (self.idle or self.prefill_tokens + self.reserved_tokens > 0)
 
     def fits(self, tokens: int) -> bool:
         """Whether the cache has place for a sequence of so many tokens."""
         return self.idle or tokens <= self.kv_tokens
 
     @property
-    def _is_open(self) -> bool:
+    def _takes_prompts(self) -> bool:
         return self.idle or self.prefill_tokens > 0
 
 
@@ -99,5 +106,6 @@ def room(
         reserved=capacity.reserved // routers,
         kv_tokens=kv_free,
         prefill_tokens=window - prefilling,
+        reserved_tokens=window,
         idle=in_flight + others == 0,
     )

@@ -41,6 +41,8 @@ class Answer(msgspec.Struct):
     deltas: list[list[Delta]]
     unfinished: int
     """What the engine still counts as under way."""
+    begun: list[int]
+    """Which of them began, in that order."""
 
 
 class EngineProcess:
@@ -98,10 +100,13 @@ class _Program:
         self.engine = VllmEngine(args)
         self._ids = count()
         self._deltas: dict[int, list[Delta]] = {}
+        self._begun: list[int] = []
         self._ended: dict[int, asyncio.Event] = {}
 
     def on_step(self, batches: dict[Hashable, list[Delta]]) -> None:
         for delta in batches.get(OWNER, []):
+            if not self._deltas[delta.id]:
+                self._begun.append(delta.id)
             self._deltas[delta.id].append(delta)
             if delta.finish_reason is not None:
                 self._ended[delta.id].set()
@@ -114,6 +119,7 @@ class _Program:
         ids = [each.id for each in sequences]
         self._deltas = {i: [] for i in ids}
         self._ended = {i: asyncio.Event() for i in ids}
+        self._begun = []
         if task.abort:
             starting = [self.engine.submit(OWNER, each) for each in sequences]
             await self.engine.abort(OWNER, ids)
@@ -122,7 +128,8 @@ class _Program:
         else:
             await asyncio.gather(*map(self._submit, sequences))
             await asyncio.gather(*(event.wait() for event in self._ended.values()))
-        return Answer([self._deltas[i] for i in ids], self.engine.unfinished)
+        begun = [ids.index(i) for i in self._begun]
+        return Answer([self._deltas[i] for i in ids], self.engine.unfinished, begun)
 
     async def _submit(self, sequence: Sequence) -> None:
         try:

@@ -116,7 +116,7 @@ class Play:
             raise AssertionError("somebody waits for ever")
         assert not any(count for count, _ in self.site.dispatcher.waiting().values())
         assert not any(link.in_flight or link.prefilling for link in self.site.links)
-        assert not self.site.dispatcher._placer._placed
+        assert not self.site.dispatcher._placer._holdings
         self.site.close()
 
 

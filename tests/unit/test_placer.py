@@ -7,6 +7,7 @@ import pytest
 from deployments.messages import Adapter, Delta, Load, Sampling
 from deployments.placer import Placer
 from deployments.scheduling.terms import Level, Terms
+from deployments.ticket import Ticket
 from tests.unit.fakes import FakeClock
 from tests.unit.peers import Recorder, ticket
 from tests.unit.simulation import FACTS, SimulatedLink
@@ -37,7 +38,10 @@ class Engines:
 
     def place(self, **of_the_ticket: Any) -> SimulatedLink | None:
         """A new sequence goes where it should."""
-        new = ticket(**of_the_ticket)
+        return self.send(ticket(**of_the_ticket))
+
+    def send(self, new: Ticket) -> SimulatedLink | None:
+        """The same, for one that there is."""
         if not self.placer.look() or not self.placer.allows(new):
             return None
         link = self.placer.choose(new)
@@ -131,8 +135,63 @@ class TestReserve:
             for each in link.tickets:
                 link.withdraw(each)
                 engines.placer.left(each)
-        assert not engines.placer._placed
+        assert not engines.placer._holdings
         assert engines.place(terms=A) is not None
+
+    async def test_is_open_to_one_who_holds_less_than_the_mean(self, clock: FakeClock) -> None:
+        engines = Engines(clock, max_num_seqs=128)
+        for _ in range(300):
+            engines.place(terms=A)
+        placed = [engines.place(terms=B) for _ in range(20)]
+        assert placed.count(None) == 4  # eight slots at each engine
+
+    async def test_of_prompts_is_for_those_who_hold_few(self, clock: FakeClock) -> None:
+        engines = Engines(clock, max_num_seqs=128, max_num_batched_tokens=len(PROMPT))
+        prompts = [[i] * len(PROMPT) for i in range(20)]
+        placed = [engines.place(terms=A, prompt=prompts.pop()) for _ in range(10)]
+        assert placed.count(None) == 6  # two steps of each engine are full of them
+        placed = [engines.place(terms=B, prompt=prompts.pop()) for _ in range(10)]
+        assert placed.count(None) == 6  # B has as many as A then
+
+
+class TestGoingAhead:
+    """In the engine, past prompts that wait there."""
+
+    @pytest.mark.parametrize(("terms", "ahead"), [(A, False), (B, True)])
+    async def test_is_for_those_who_hold_few(
+        self, engines: Engines, terms: Terms, ahead: bool
+    ) -> None:
+        engines.place(terms=A)
+        late = ticket(terms=terms)
+        engines.send(late)
+        assert late.sequence(0).ahead == ahead
+
+    async def test_is_not_for_who_is_alone(self, engines: Engines) -> None:
+        first = ticket(terms=A)
+        engines.send(first)
+        assert not first.ahead
+
+    async def test_is_not_for_the_less_urgent(self, engines: Engines) -> None:
+        for _ in range(3):
+            engines.place(terms=A)
+        late = ticket(terms=Terms("b", level=Level.BATCH))
+        engines.send(late)
+        assert not late.ahead
+
+    async def test_is_for_answers_that_have_begun(self, engines: Engines) -> None:
+        moved = ticket(terms=A)
+        moved.emitted = [1]
+        engines.send(moved)
+        assert moved.ahead
+
+    async def test_is_for_nobody_where_the_queue_is_in_the_order_of_arrival(
+        self, engines: Engines
+    ) -> None:
+        engines.placer = Placer("prefix", lambda: engines.links, engines.clock, reserves=False)
+        engines.place(terms=A)
+        late = ticket(terms=B)
+        engines.send(late)
+        assert not late.ahead
 
 
 class TestChoosing:
@@ -162,7 +221,7 @@ class TestChoosing:
         for link in engines.links:
             link.others, link.report = 1, Load(kv_cache_usage=0.9)
         assert engines.place(prompt=[2] * 500) is None
-        assert not engines.placer._placed
+        assert not engines.placer._holdings
 
     async def test_lets_an_idle_engine_take_what_is_too_long_for_it(self, engines: Engines) -> None:
         assert engines.place(prompt=[2] * 10_000) is not None

@@ -64,6 +64,12 @@ class TestPrompts:
         assert seen(in_flight=1, prefilling=window - 1).is_general
         assert not seen(in_flight=1, prefilling=window).is_reserved
 
+    def test_of_those_who_hold_few_go_until_twice_as_many_are_on_their_way(self) -> None:
+        window = PREFILL_STEPS * CAPACITY.max_num_batched_tokens
+        assert seen(in_flight=1, prefilling=2 * window - 1).is_for_few
+        assert not seen(in_flight=1, prefilling=2 * window).is_for_few
+        assert not seen(in_flight=32).is_for_few
+
     def test_that_the_cache_cannot_hold_wait(self) -> None:
         half = seen(in_flight=1, kv_cache_usage=0.5, prefilling=100)
         assert half.fits(4_400)
