@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import psutil
 import ray
+from ray import serve
 
-from deployments import default_model, engine_args, signals, vllm_core_process
+from deployments import default_model, engine_args, logs, signals, vllm_core_process
 from deployments.engine_server import EngineServer
 from deployments.errors import BadRequest
 from deployments.messages import Adapter
@@ -19,7 +20,7 @@ from deployments.progress import Progress
 from deployments.reaper import Reaper
 from deployments.stages import Stages
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger(__name__)
 
 
 class EngineDidNotStartError(Exception):
@@ -47,6 +48,8 @@ class EngineReplica:
         `max_cpu_threads`; when that is None, the environment has said how many. Unless all of
         `adapters` can be loaded, it does not start."""
         self._stages = Stages(psutil.Process().create_time())
+        me = serve.get_replica_context()
+        logs.install_engine(deployment=me.deployment, replica=me.replica_id.unique_id)
         self._stages.ended("process")
         self._drain_timeout_s = drain_timeout_s
         self._adapters = adapters
@@ -133,6 +136,6 @@ class EngineReplica:
 
     def _die(self, exc: Exception) -> None:
         """A replica without its engine is of no use: go at once, and Serve starts another."""
-        logger.error("The engine core died (%s); this replica ends.", exc)
+        logger.error("The engine core died; this replica ends.", exc_info=exc)
         logging.shutdown()
         os._exit(1)

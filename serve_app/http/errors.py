@@ -28,7 +28,7 @@ from deployments.errors import (
 )
 from serve_app.http.record import INTERNAL_CODE, record_of
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger(__name__)
 
 _STATUS: tuple[tuple[type[SluiceError], int], ...] = (
     (PayloadTooLarge, 413),

@@ -1,0 +1,49 @@
+"""What replicas write, as it comes to the launcher's own standard error.
+
+Ray collects it from all nodes and would print it as it is: with what Serve tells of itself at each
+start, and with what libraries write past every log.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from deployments.logs import LogOptions
+
+_REPLICA = "ServeReplica:"
+_HANDLER = "ray_print_logs"
+"""Ray's own, by the name under which it is taken away at the end."""
+
+
+class Terminal:
+    """Prints what comes from replicas: of JSON every line is an object."""
+
+    def __init__(self, options: LogOptions, file: TextIO | None = None) -> None:
+        self._is_json = options.format == "json"
+        self._file = file or sys.stderr
+
+    def attach(self) -> None:
+        """In place of Ray's own printing. Call when Ray has been started."""
+        from ray._private.ray_logging import global_worker_stdstream_dispatcher as dispatcher
+
+        dispatcher.remove_handler(_HANDLER)
+        dispatcher.add_handler(_HANDLER, self)
+
+    def __call__(self, batch: Mapping[str, Any]) -> None:
+        """Some lines of one process, as Ray gives them."""
+        lines = [line for line in batch["lines"] if line.strip()]
+        who = batch.get("actor_name") or str(batch.get("pid"))
+        if not who.startswith(_REPLICA) and lines and lines[0].startswith("INFO "):
+            return  # Serve's own processes; it is in their files
+        if self._is_json:
+            lines = [line if line.startswith("{") else _wrapped(line, who) for line in lines]
+        self._file.write("".join(f"{line}\n" for line in lines))
+        self._file.flush()
+
+
+def _wrapped(line: str, who: str) -> str:
+    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    event = {"timestamp": now, "level": "info", "event": line, "logger": "stderr", "process": who}
+    return json.dumps(event)
