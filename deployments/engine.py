@@ -56,7 +56,7 @@ class EngineReplica:
         self._reaper = Reaper()
         try:
             model = default_model.locate(args["model"])
-            args = {**args, "model": model}
+            args = {"use_tqdm_on_load": False, **args, "model": model}  # a log has no use for it
             if on_cpu:
                 args = engine_args.for_model_on_cpu(args, Path(model))
             if max_cpu_threads is not None:  # the engine core inherits it

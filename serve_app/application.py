@@ -71,11 +71,7 @@ def _engine(
     *,
     fresh: bool = False,
 ) -> Application:
-    args: dict[str, Any] = {
-        "model": source(model),
-        "use_tqdm_on_load": False,  # a log has no use for it
-        **model.engine_args,
-    }
+    args: dict[str, Any] = {"model": source(model), **model.engine_args}
     if settings.limits.top_logprobs > engine_args.MAX_LOGPROBS:
         args.setdefault("max_logprobs", settings.limits.top_logprobs)
     if model.revision is not None:

@@ -13,6 +13,9 @@ from typing import Any, TextIO
 from deployments.logs import LogOptions
 
 _REPLICA = "ServeReplica:"
+_AUTOSCALER = "autoscaler"
+_NO_NEWS = "Triton not available"
+"""torch says so before anybody could keep it from it."""
 _HANDLER = "ray_print_logs"
 """Ray's own, by the name under which it is taken away at the end."""
 
@@ -33,10 +36,12 @@ class Terminal:
 
     def __call__(self, batch: Mapping[str, Any]) -> None:
         """Some lines of one process, as Ray gives them."""
-        lines = [line for line in batch["lines"] if line.strip()]
         who = batch.get("actor_name") or str(batch.get("pid"))
-        if not who.startswith(_REPLICA) and lines and lines[0].startswith("INFO "):
+        lines = [line for line in batch["lines"] if line.strip() and _NO_NEWS not in line]
+        if not who.startswith(_REPLICA) and (not lines or lines[0].startswith("INFO ")):
             return  # Serve's own processes; it is in their files
+        if who == _AUTOSCALER:
+            return  # what it looks at every few seconds
         if self._is_json:
             lines = [line if line.startswith("{") else _wrapped(line, who) for line in lines]
         self._file.write("".join(f"{line}\n" for line in lines))

@@ -76,10 +76,10 @@ def level_of(record: Record) -> str:
     What a client did wrong, or that it left, is no trouble of the server's, and many of them must
     not look like one. But somebody who is refused for who it is may be trying keys out.
     """
+    if record.endpoint in _PROBES and record.status in {200, 503}:
+        return "debug"
     if record.status >= 500 or (record.error is not None and record.status < 400):
         return "error"
-    if record.endpoint in _PROBES and not record.client_gone:
-        return "debug"
     return "warning" if record.status in {401, 403} else "info"
 
 
@@ -153,7 +153,8 @@ class _Told:
         shown = f"{color}{status}{_RESET}" if self._colors else str(status)
         head = f"{event['method']} {event['endpoint']} {shown} in {_shown_ms(event['duration_ms'])}"
         said = [text for name, tell in _TELL.items() if name in event and (text := tell(event))]
-        return {"level": event["level"], "event": "  ".join([head, ", ".join(said)]).rstrip()}
+        line = "  ".join([head, ", ".join(said)]).rstrip()
+        return {"level": event["level"], "logger": LOGGER, "event": line}
 
 
 def _shown_ms(ms: float) -> str:

@@ -14,9 +14,9 @@ LINE = '{"event":"request"}'
 BANNER = ["INFO 2026-11-26 11:04:12 serve 5655 -- Throughput optimized", "  * Direct ingress"]
 
 
-def shown(form: str, actor: str | None, *lines: str) -> str:
+def shown(form: str, actor: str | None, *lines: str, pid: int | str = 7) -> str:
     file = io.StringIO()
-    batch: dict[str, Any] = {"lines": list(lines), "pid": 7, "actor_name": actor, "is_err": True}
+    batch: dict[str, Any] = {"lines": list(lines), "pid": pid, "actor_name": actor, "is_err": True}
     Terminal(LogOptions(format=form), file)(batch)
     return file.getvalue()
 
@@ -31,6 +31,9 @@ class TestALine:
 
     def test_of_what_serve_tells_of_itself_is_not(self, form: str) -> None:
         assert shown(form, CONTROLLER, *BANNER) == ""
+
+    def test_of_what_rays_autoscaler_sees_is_not(self, form: str) -> None:
+        assert shown(form, None, "======== Autoscaler status", pid="autoscaler") == ""
 
     def test_of_what_goes_wrong_in_serve_is(self, form: str) -> None:
         assert "Traceback" in shown(form, CONTROLLER, "Traceback (most recent call last):")
