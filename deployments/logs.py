@@ -28,10 +28,13 @@ _RAYS = ("ray", "ray.serve")
 _RAYS_AUTHENTICATION = "ray._private.authentication"
 _FOREIGN_LEVEL = logging.WARNING
 """What others have to say below that is for those who work on them."""
+_EXTRA = ("request_id",)
+"""What may be said with an event."""
 _CHOSEN = (
     "Enforce eager set",
     "Inductor compilation was disabled by user settings",
     "Model Runner V2 requires Triton",
+    "Reset SSM cache type to float32",
     "Triton is not installed",
     "Using custom scheduler class",
     "libiomp is not found",
@@ -98,6 +101,7 @@ def formatter(options: LogOptions) -> logging.Formatter:
         processors=[
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
+            structlog.stdlib.ExtraAdder(allow=_EXTRA),
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             *processors(options),
         ],
@@ -148,7 +152,7 @@ def stderr() -> TextIO:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith(_CHOSEN)
+    return not record.getMessage().startswith(_CHOSEN)
 
 
 _whose: dict[str, str] = {}

@@ -225,6 +225,7 @@ class TestInstalled:
         logging.config.dictConfig(json.loads(VLLM_CONFIG.read_text()))
         logging.getLogger("vllm.core").warning("Slow.")
         logging.getLogger("vllm.core").warning("Triton is not installed. It is not.")
+        logging.getLogger("vllm.core").warning("%s is not found in LD_PRELOAD.", "libiomp")
         assert file.getvalue().endswith(" warning: vllm: Slow.\n")
         assert len(file.getvalue().splitlines()) == 1
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deployments import logs
 from deployments.logs import LogOptions
 from serve_app.http.record import Record
 from serve_app.http.request_log import FIELDS, RequestLog, level_of
@@ -203,6 +204,18 @@ async def test_nothing_that_a_client_sends_is_in_it(
         await running.post(path, body, headers)
     assert len(log.text.splitlines()) == 2
     assert SECRET not in log.text
+
+
+async def test_the_id_of_a_request_leads_to_the_error_that_it_met(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with site() as running:
+        monkeypatch.delattr(running.app.state, "service")  # type: ignore[attr-defined]
+        await running.http.get("/ready", headers={"x-request-id": "r-1"})
+    [crash] = [each for each in caplog.records if each.getMessage() == "Unexpected error"]
+    line = logs.formatter(LogOptions()).format(crash)
+    assert json.loads(line)["request_id"] == "r-1"
+    assert "AttributeError" in line
 
 
 class TestTheLevel:
