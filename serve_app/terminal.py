@@ -6,13 +6,14 @@ start, and with what libraries write past every log.
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from deployments.logs import LogOptions
 
 _REPLICA = "ServeReplica:"
+_LEVELS = ("INFO ", "WARNING ", "ERROR ", "Traceback ")
 _AUTOSCALER = "autoscaler"
 _NO_NEWS = "Triton not available"
 """torch says so before anybody could keep it from it."""
@@ -37,15 +38,26 @@ class Terminal:
     def __call__(self, batch: Mapping[str, Any]) -> None:
         """Some lines of one process, as Ray gives them."""
         who = batch.get("actor_name") or str(batch.get("pid"))
-        lines = [line for line in batch["lines"] if line.strip() and _NO_NEWS not in line]
-        if not who.startswith(_REPLICA) and (not lines or lines[0].startswith("INFO ")):
-            return  # Serve's own processes; it is in their files
         if who == _AUTOSCALER:
             return  # what it looks at every few seconds
+        lines = [line for line in batch["lines"] if line.strip() and _NO_NEWS not in line]
+        if not who.startswith(_REPLICA):
+            lines = _of_some_weight(lines)
         if self._is_json:
             lines = [line if line.startswith("{") else _wrapped(line, who) for line in lines]
         self._file.write("".join(f"{line}\n" for line in lines))
         self._file.flush()
+
+
+def _of_some_weight(lines: Sequence[str]) -> list[str]:
+    """What Serve's own processes tell beside how they are; that is in their files."""
+    kept, is_news = [], True
+    for line in lines:
+        if line.startswith(_LEVELS):
+            is_news = not line.startswith("INFO ")
+        if is_news:
+            kept.append(line)
+    return kept
 
 
 def _wrapped(line: str, who: str) -> str:

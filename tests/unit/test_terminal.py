@@ -36,6 +36,8 @@ class TestALine:
         assert shown(form, None, "======== Autoscaler status", pid="autoscaler") == ""
 
     def test_of_what_goes_wrong_in_serve_is(self, form: str) -> None:
+        wrong = "ERROR 2026-11-26 11:04:13 serve 5655 -- No."
+        assert shown(form, CONTROLLER, *BANNER, wrong, *BANNER).count("No.") == 1
         assert "Traceback" in shown(form, CONTROLLER, "Traceback (most recent call last):")
 
 
