@@ -78,7 +78,7 @@ def install(options: LogOptions, **context: str) -> None:
     for name in OURS:
         logging.getLogger(name).setLevel(options.number)
     # Ray and Serve have handlers of their own. Of what Serve says only warnings are for others: its
-    # lines for each request would be second ones, of the path as the client wrote it.
+    # lines for each request would be second ones.
     for name in _RAYS:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
