@@ -21,7 +21,8 @@ from deployments.scheduling.fifo import FifoQueue
 from deployments.scheduling.queue import Queue
 from deployments.scheduling.terms import Level, Terms
 from deployments.stream import Stream
-from deployments.ticket import Ticket, work
+from deployments.ticket import Ticket, Why, work
+from deployments.tracing.context import Trace
 
 GRACE_S = 2.0
 """How long sequences wait for any engine at all to take work."""
@@ -87,6 +88,7 @@ class Dispatcher:
         terms: Terms,
         stream: Stream,
         adapter: Adapter | None = None,
+        trace: Trace | None = None,
     ) -> list[Ticket]:
         """Take a request in; raises Overloaded, or EngineUnavailable, where that is no use."""
         now = self._now()
@@ -110,6 +112,7 @@ class Dispatcher:
                 now=now,
                 adapter=adapter,
                 account=account,
+                trace=trace,
             )
             for index, (prompt, params) in enumerate(sequences)
         ]
@@ -154,6 +157,7 @@ class Dispatcher:
         """The last delta of a ticket is about to be passed on, unless it reports an error."""
         self._placer.left(ticket)
         if delta.finish_reason != "error":
+            ticket.finish_reason = delta.finish_reason
             self.meter.finished[str(delta.finish_reason)] += 1
             self.outlook.forecast.ended(len(ticket.emitted))
             self._placer.remember(ticket, link)
@@ -164,14 +168,14 @@ class Dispatcher:
         else:
             if not ticket.moves:  # one sequence that fails everywhere says nothing of the engines
                 link.breaker.failed(self._now())
-            self._move([ticket], counts=True)
+            self._move([ticket], "error")
 
     def lost(self, link: EngineLink, tickets: list[Ticket]) -> None:
         """An engine is gone: others go on with what it had."""
         counts = not link.report.draining
         if counts:
             link.breaker.failed(self._now())
-        self._leave(link, tickets, counts=counts)
+        self._leave(link, tickets, "lost" if counts else "draining")
         self._pump()
 
     def heard(self, link: EngineLink, tokens: int) -> None:
@@ -188,7 +192,7 @@ class Dispatcher:
         if any(link.takes_work for link in links):
             for link in links:
                 if not link.report.progressing and link.in_flight:
-                    self._leave(link, link.take_all(), counts=True)
+                    self._leave(link, link.take_all(), "stalled")
         elif self._has_no_engine():
             for ticket in list(self._queue):
                 self._queue.remove(ticket)
@@ -255,20 +259,22 @@ class Dispatcher:
             ticket.place[0].withdraw(ticket)
             self._placer.left(ticket)
 
-    def _leave(self, link: EngineLink, tickets: list[Ticket], *, counts: bool) -> None:
+    def _leave(self, link: EngineLink, tickets: list[Ticket], why: Why) -> None:
         """Let others go on with what an engine had; nothing that it has cached counts any more."""
         self._placer.forget(link)
         for ticket in tickets:
             self._placer.left(ticket)
-        self._move(tickets, counts=counts)
+        self._move(tickets, why)
 
-    def _move(self, tickets: list[Ticket], *, counts: bool) -> None:
+    def _move(self, tickets: list[Ticket], why: Why) -> None:
         """Let other engines go on with these, in their order."""
+        counts = why != "draining"
         for ticket in tickets:
             if self._closed or (counts and ticket.moves >= self._rules.max_moves):
                 self._fail(ticket, lost())
                 continue
             ticket.moves += counts
+            ticket.hops[-1].outcome, ticket.hops[-1].why = "moved", why
             self.moves += 1
             ticket.waits_since = self._now()
             self._queue.give_back(ticket)

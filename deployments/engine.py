@@ -3,13 +3,14 @@
 import logging
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import psutil
 import ray
+from ray import serve
 
 from deployments import default_model, engine_args, signals, vllm_core_process
 from deployments.engine_server import EngineServer
@@ -18,6 +19,10 @@ from deployments.messages import Adapter
 from deployments.progress import Progress
 from deployments.reaper import Reaper
 from deployments.stages import Stages
+from deployments.tracing import starting, variables
+
+if TYPE_CHECKING:
+    from deployments.tracing.provider import Tracing
 
 logger = logging.getLogger("ray.serve")
 
@@ -42,14 +47,19 @@ class EngineReplica:
         drain_timeout_s: float,
         stall_timeout_s: float,
         adapters: Sequence[Adapter] = (),
+        tracing: Mapping[str, str] | None = None,
     ) -> None:
         """`args` are vLLM's engine arguments. A CPU engine chooses its OpenMP threads up to
         `max_cpu_threads`; when that is None, the environment has said how many. Unless all of
-        `adapters` can be loaded, it does not start."""
+        `adapters` can be loaded, it does not start. `tracing` are OpenTelemetry's variables where
+        this node has no others."""
         self._stages = Stages(psutil.Process().create_time())
         self._stages.ended("process")
         self._drain_timeout_s = drain_timeout_s
         self._adapters = adapters
+        self._otel = starting.of_this_node(tracing)
+        variables.take(os.environ)  # vLLM would send spans of its own from the engine core
+        self._tracing: Tracing | None = None
         self._reaper = Reaper()
         try:
             model = default_model.locate(args["model"])
@@ -82,6 +92,7 @@ class EngineReplica:
         self._server = EngineServer(self._engine, secret, progress=progress)
         await self._engine.start(self._server.on_step, self._die)
         self._stages.ended("engine", await self._engine.start_s())
+        self._trace()
         await self._load_adapters()
         host = ray.util.get_node_ip_address()
         port = await self._server.listen(host)
@@ -94,6 +105,15 @@ class EngineReplica:
             "start_s": self._stages.seconds,
             "facts": msgspec.to_builtins(self._engine.facts),
         }
+
+    def _trace(self) -> None:
+        """Begin to send spans, if that is wanted. The engine core has been started by now."""
+        me = serve.get_replica_context().replica_id.unique_id
+        self._tracing = starting.start(self._otel, me, follows=True)
+        if self._tracing is not None:
+            from deployments.vllm_traced import Traces
+
+            self._engine.traces = Traces(self._tracing.tracer)
 
     async def _load_adapters(self) -> None:
         engine = self._engine
@@ -130,6 +150,8 @@ class EngineReplica:
         await self._server.close()
         self._engine.shutdown()
         self._reaper.sweep()
+        if self._tracing is not None:
+            await self._tracing.close()
 
     def _die(self, exc: Exception) -> None:
         """A replica without its engine is of no use: go at once, and Serve starts another."""

@@ -130,6 +130,9 @@ class Sequence(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, fr
     """None: the model as it is."""
     ahead: bool = False
     """Whether it goes before those that wait in the engine, as `deployments.vllm_order` says."""
+    traceparent: str | None = None
+    """W3C's: the router's span of this stay with the engine, where the request is traced."""
+    tracestate: str | None = None
 
 
 class Logprob(msgspec.Struct, array_like=True, gc=False, frozen=True):

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence as SequenceOf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from deployments.messages import NOT_SAMPLED, Adapter, Pooling, Sampling, Sequence
 from deployments.metering.account import Account
 from deployments.scheduling.terms import Terms
 from deployments.stream import Stream
+from deployments.tracing.context import NONE, Trace
 
 if TYPE_CHECKING:
     from deployments.link import EngineLink
@@ -29,6 +30,30 @@ def transit_s(deadline_s: float) -> float:
     return min(_TRANSIT_S, deadline_s * _TRANSIT_SHARE)
 
 
+Outcome = Literal["finished", "moved", "aborted", "failed"]
+"""How a sequence's stay with an engine ended; `aborted`: nobody wants it any more."""
+
+Why = Literal["lost", "draining", "stalled", "error"]
+"""Why a sequence moved: its engine was gone, or had to go, stood still, or failed on it."""
+
+
+class Hop:
+    """A sequence's stay with one engine. Times are monotonic seconds."""
+
+    __slots__ = ("engine", "first_at", "left_at", "outcome", "placed_at", "why")
+
+    def __init__(self, engine: str, placed_at: float) -> None:
+        self.engine = engine
+        self.placed_at = placed_at
+        self.first_at: float | None = None
+        """When its first delta came from there."""
+        self.left_at: float | None = None
+        self.outcome: Outcome | None = None
+        """None while it is there."""
+        self.why: Why | None = None
+        """Why it moved on, if it did."""
+
+
 class Ticket:
     """What the router knows of a sequence. All times are monotonic seconds."""
 
@@ -44,8 +69,10 @@ class Ticket:
         "done",
         "emitted",
         "expected_output",
+        "finish_reason",
         "first_at",
         "hashes",
+        "hops",
         "index",
         "last_at",
         "moves",
@@ -57,6 +84,7 @@ class Ticket:
         "sampling",
         "stream",
         "terms",
+        "trace",
         "uncached",
         "unfit_since",
         "waits_since",
@@ -74,11 +102,14 @@ class Ticket:
         now: float,
         adapter: Adapter | None = None,
         account: Account | None = None,
+        trace: Trace | None = None,
     ) -> None:
         """`account` is that of its tenant."""
         self.prompt = prompt
         self.account = account or Account()
         self.adapter = adapter
+        self.trace = trace
+        """Of its request, where that is sampled."""
         self.sampling = NOT_SAMPLED if isinstance(params, Pooling) else params
         self.pooling = params if isinstance(params, Pooling) else None
         self.stream = stream
@@ -96,6 +127,10 @@ class Ticket:
         """Of the prompt's blocks, for placement."""
         self.emitted: list[int] = []
         """All the tokens that have come: where another engine would go on."""
+        self.finish_reason: str | None = None
+        """Why it ended, if it did so in order."""
+        self.hops: list[Hop] = []
+        """Its stays with engines."""
         self.place: tuple[EngineLink, int] | None = None
         """Which engine has it, and under which id; None while it waits."""
         self.placed_at: float | None = None
@@ -158,4 +193,5 @@ class Ticket:
             self.pooling,
             self.adapter,
             self.ahead,
+            *(NONE if self.trace is None else self.trace.placed(self, self.hops[-1])),
         )

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from vllm.config import ReasoningConfig, StructuredOutputsConfig
@@ -42,11 +42,16 @@ from deployments.vllm_pooling import Pooled, pooling_params
 from deployments.vllm_resume import EMITTED
 from deployments.vllm_sequence import Running, end_of
 
+if TYPE_CHECKING:  # it needs OpenTelemetry
+    from deployments.vllm_traced import Traced, Traces
+
 Batches = dict[Hashable, list[Delta]]
 """The deltas of one step by the owner that submitted their sequences."""
 
 _USAGE = UsageContext.OPENAI_API_SERVER
 """vLLM sizes batches by it: a server's are larger than those of an engine of unknown use."""
+_TRACED = {"traceparent": ""}
+"""The engine core needs to know that a sequence is traced, not in which trace."""
 _CHECKING_THREADS = 2  # so that what takes long does not hold up all others
 _STEP_TIME_WEIGHT = 0.1  # of the newest step in the moving average
 
@@ -124,8 +129,10 @@ class VllmEngine:
         self._checking = ThreadPoolExecutor(_CHECKING_THREADS, "checking")
         self._names: dict[tuple[Hashable, int], str] = {}
         """Every sequence, from its submission on."""
-        self._sequences: dict[str, Running | Pooled] = {}
+        self._sequences: dict[str, Running | Pooled | Traced] = {}
         """Those that the engine core has, by those names."""
+        self.traces: Traces | None = None
+        """Of those that are traced, where there is tracing."""
         self._submitted = 0
         self._running = self._waiting = 0
         self._kv_cache_usage = 0.0
@@ -169,6 +176,8 @@ class VllmEngine:
         self._submitted += 1
         request_id = str(self._submitted)
         self._names[owner, sequence.id] = request_id
+        if self.traces is not None:
+            self.traces.submitted(request_id, sequence)
         return self._submit(owner, sequence, request_id)
 
     async def _submit(self, owner: Hashable, sequence: Sequence, request_id: str) -> None:
@@ -215,6 +224,7 @@ class VllmEngine:
                 _sampling_params(sequence) if pooling is None else pooling_params(pooling),
                 supported_tasks=self._tasks,
                 lora_request=lora,
+                trace_headers=None if sequence.traceparent is None else _TRACED,
             )
         except VLLMValidationError as exc:
             # Without the value, which may be long, and which the client knows.
@@ -240,19 +250,26 @@ class VllmEngine:
                 raise RuntimeError("a diffusion model cannot go on with what another engine began")
             last = running.take_over(emitted, end_of(request, emitted, self.facts.max_model_len))
             if last is not None:
+                self._end_trace(request.request_id, str(last.finish_reason))
                 self._forget(owner, sequence.id, request.request_id)
                 return self._on_step({owner: [last]})
         return await self._add(request, running)
 
     async def _add(self, request: EngineCoreRequest, running: Running | Pooled) -> None:
-        self._sequences[request.request_id] = running
+        traced = None if self.traces is None else self.traces.watched(running)
+        self._sequences[request.request_id] = traced or running
         await self._llm.engine_core.add_request_async(request)
 
     def _forget(self, owner: Hashable, sequence_id: int, request_id: str) -> None:
         self._sequences.pop(request_id, None)
         self.adapters.release(request_id)
+        self._end_trace(request_id, "error")
         if self._names.get((owner, sequence_id)) == request_id:
             del self._names[owner, sequence_id]
+
+    def _end_trace(self, request_id: str, outcome: str) -> None:
+        if self.traces is not None:
+            self.traces.left(request_id, outcome)
 
     async def abort(self, owner: Hashable, ids: list[int]) -> None:
         """Free these sequences at once; they yield nothing more. Unknown ids are passed over."""
@@ -261,6 +278,7 @@ class VllmEngine:
         await self._llm.engine_core.abort_requests_async(begun)
         for name in names:
             self.adapters.release(name)
+            self._end_trace(name, "aborted")
 
     async def abort_all(self, owner: Hashable) -> None:
         """Free everything that `owner` submitted."""
@@ -306,6 +324,7 @@ class VllmEngine:
                 del sequences[sequence.request_id]
                 del self._names[sequence.owner, sequence.id]
                 self.adapters.release(sequence.request_id)
+                self._end_trace(sequence.request_id, delta.finish_reason)
                 if not output.finished:
                     stopped.append(sequence.request_id)
         if foreign:  # the canary's, or of a sequence just aborted

@@ -21,6 +21,7 @@ from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.metrics.stats import PrefillStats
 from vllm.v1.request import Request, RequestStatus
 
+from deployments.vllm_events import Noting
 from deployments.vllm_order import Ordered
 
 EMITTED = "sluice_emitted_token_ids"
@@ -83,11 +84,11 @@ def _count_cached(request: Request, num_computed_tokens: int) -> None:
         stats.set(request.num_prompt_tokens, cached, 0)
 
 
-class ResumingScheduler(_Resuming, Ordered, Scheduler):  # type: ignore[misc]
+class ResumingScheduler(_Resuming, Ordered, Noting, Scheduler):  # type: ignore[misc]
     """Plans a step when the one before it has ended."""
 
 
-class ResumingAsyncScheduler(_Resuming, Ordered, AsyncScheduler):  # type: ignore[misc]
+class ResumingAsyncScheduler(_Resuming, Ordered, Noting, AsyncScheduler):  # type: ignore[misc]
     """Plans a step while the one before it runs."""
 
 

@@ -10,6 +10,7 @@ from ray.serve.config import RequestRouterConfig
 
 from deployments import directory, engine_args
 from deployments.engine import EngineReplica
+from deployments.tracing import variables
 from serve_app import adapter_config, scaling
 from serve_app.config import Settings
 from serve_app.http.ingress import Ingress
@@ -32,7 +33,7 @@ def application(settings: Settings, *, fresh: bool = False) -> Application:
     sources = {model.name: (source(model), model.revision) for model in settings.models}
     options = _router_options(settings.router) | scaling.of_routers(settings)
     return serve.deployment(Ingress, **options).bind(
-        settings.model_dump(mode="json"), sources, handles
+        settings.model_dump(mode="json"), sources, handles, tracing=variables.of(os.environ)
     )
 
 
@@ -87,6 +88,8 @@ def _engine(
         drain_timeout_s=model.drain_timeout_s,
         stall_timeout_s=model.stall_timeout_s,
         adapters=[configured.adapter for configured in model.adapters],
+        # Not in the runtime environment: that is for all to see in Ray's dashboard.
+        tracing=variables.of(os.environ),
     )
 
 

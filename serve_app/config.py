@@ -37,6 +37,7 @@ from pydantic_settings import (
 )
 
 from deployments.reaper import MARK_PREFIX
+from deployments.tracing import variables
 from serve_app import environment
 from serve_app.auth_config import AuthConfig
 from serve_app.http_config import HttpConfig
@@ -166,6 +167,7 @@ def load_auth(file: str | None) -> AuthConfig:
 def _load(kind: type[Kind], file: object, given: Mapping[str, Any]) -> Kind:
     file = file or os.environ.get(FILE_VARIABLE)
     _check_environment()
+    _check_tracing()
     content = _read(Path(str(file)).expanduser()) if file else {}
     if kind is not Settings:
         content = {key: value for key, value in content.items() if key in kind.model_fields}
@@ -251,6 +253,13 @@ def _check_environment() -> None:
                 json.loads(value)
             except ValueError as exc:
                 raise ConfigError(f"environment: {variable} must be JSON ({exc})") from exc
+
+
+def _check_tracing() -> None:
+    try:
+        variables.check(variables.of(os.environ))
+    except variables.BadVariableError as exc:
+        raise ConfigError(f"environment: {exc}") from exc
 
 
 _OTHER_VARIABLES = {FILE_VARIABLE, "SLUICE_CACHE_DIR", *environment.INTERNAL}

@@ -112,6 +112,8 @@ class ModelConfig(ChatConfig):
                 raise ValueError(f"{name} is Sluice's own: streams move between engines by it")
             if name in engine_args.ORDER:
                 raise ValueError(f"{name} is Sluice's own: who holds few goes ahead by it")
+            if name in _VLLMS_TRACING:
+                raise ValueError(f"{name} is vLLM's own; Sluice has traces by OTEL_* variables")
             if known and name not in known:
                 raise ValueError(f"vLLM has no engine argument {name}")
         engine_args.structured_outputs_config(args)
@@ -154,4 +156,5 @@ _OURS = {
     "data_parallel_size": "num_replicas",
 }
 """vLLM's engine arguments that would contradict a key of ours, and that key."""
+_VLLMS_TRACING = ("otlp_traces_endpoint", "collect_detailed_traces")
 _PARALLEL_SIZES = ("tensor_parallel_size", "pipeline_parallel_size")

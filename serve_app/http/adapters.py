@@ -19,6 +19,7 @@ from serve_app.adapter_config import ModelName
 from serve_app.http.auth import check_admin, terms_of
 from serve_app.http.body import read
 from serve_app.http.parsing import MISSING_PARAMETER, StrictObject, invalid, never
+from serve_app.http.record import record_of
 from serve_app.http.service import Service
 from serve_app.http.sse import timing
 
@@ -83,12 +84,15 @@ async def unload_lora_adapter(request: Request) -> Response:
 async def _try(request: Request, base: str, adapter: Adapter) -> list[tuple[bytes, bytes]]:
     """Generate a token with an adapter, and tell how long that waited. Raises BadRequest."""
     service: Service = request.app.state.service
+    record = record_of(request)
     with service.router.generate(
         base,
         [([0], Sampling(max_tokens=1, temperature=0.0))],
         terms_of(request, base),
         buffer_limit=service.stream_buffer_chars,
         adapter=adapter,
+        tickets=record.tickets,
+        trace=record.trace,
     ) as stream:
         try:
             while await stream.read():

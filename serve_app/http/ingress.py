@@ -23,10 +23,12 @@ from deployments.router import Router
 from deployments.scheduling.terms import Level
 from deployments.speech import Parsing
 from deployments.tokenizing import Tokenizing
+from deployments.tracing import starting, variables
 from serve_app.auth_config import keyring
 from serve_app.config import Settings
-from serve_app.http.app import create_app
+from serve_app.http.app import ENDPOINTS, create_app
 from serve_app.http.metrics import Requests
+from serve_app.http.record import Tracer
 from serve_app.http.service import Service
 from serve_app.model_config import ModelConfig
 from serve_app.router_config import RouterConfig
@@ -45,7 +47,9 @@ class Ingress:
         settings: dict[str, Any],
         sources: dict[str, tuple[str, str | None]],
         engines: dict[str, DeploymentHandle],
+        tracing: Mapping[str, str] | None = None,
     ) -> None:
+        """`tracing` are OpenTelemetry's variables where this node has no others."""
         gc.set_threshold(*_GC_THRESHOLDS)
         self._deployments = {name: engine.deployment_name for name, engine in engines.items()}
         config = Settings.model_validate(settings)
@@ -66,6 +70,7 @@ class Ingress:
             sleepers={model.name for model in config.models if model.may_sleep},
             adapters=adapters(config, me.app_name),
         )
+        self._trace(tracing, me.replica_id.unique_id)
         self._requests = Requests()
         self._loop_lag = LoopLag()
         self._service = Service(
@@ -88,8 +93,23 @@ class Ingress:
             adapter_dirs=adapter_dirs(config),
         )
 
+    def _trace(self, given: Mapping[str, str] | None, me: str) -> None:
+        """Begin to send spans, if that is wanted."""
+        otel = starting.of_this_node(given)
+        self._tracing = starting.start(otel, me, follows=False)
+        self._tracer: Tracer | None = None
+        if self._tracing is not None:
+            from serve_app.http.tracing import RequestTracer
+
+            self._tracer = RequestTracer(
+                self._tracing.tracer,
+                ENDPOINTS,
+                takes_context=variables.takes_context(otel),
+                wants_content=variables.want_content(otel),
+            )
+
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        return create_app(self._service, self._keys, self._requests)
+        return create_app(self._service, self._keys, (self._requests.ended,), self._tracer)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """What waits, comes and is done; Serve hands it to the autoscaling policy."""
@@ -105,6 +125,8 @@ class Ingress:
             self._loop_lag.close()
             await self._service.router.close()
             await self._service.forms.close()
+            if self._tracing is not None:
+                await self._tracing.close()
 
 
 def tokenizing(model: ModelConfig, source: str, revision: str | None) -> Tokenizing:

@@ -129,10 +129,12 @@ class Server:
         self.process.wait(10)
 
 
-def start(config: Mapping[str, Any], *arguments: str) -> Server:
+def start(
+    config: Mapping[str, Any], *arguments: str, env: Mapping[str, str] | None = None
+) -> Server:
     """`python -m serve_app` on `config`, on a free port."""
     port = free_port()
     file = Path(tempfile.mkstemp(prefix="sluice-test-", suffix=".yaml")[1])
     file.write_text(yaml.safe_dump({**config, "http": {"port": port}}))
     command = [sys.executable, "-m", "serve_app", "--config", str(file), *arguments]
-    return Server(command, port, {})
+    return Server(command, port, env or {})

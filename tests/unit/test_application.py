@@ -185,7 +185,23 @@ class TestAnApplication:
             "drain_timeout_s": 7,
             "stall_timeout_s": 9,
             "adapters": [],
+            "tracing": {},
         }
+
+    def test_hands_tracings_variables_on_where_nobody_sees_them(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+            "OTEL_EXPORTER_OTLP_HEADERS": "authorization=s3cret",
+        }
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        routers = deployment(application.application(Settings(models=[model()])))
+        [engine] = map(deployment, routers.init_args[2].values())
+        for each in (routers, engine):
+            assert each.init_kwargs["tracing"] == given
+            assert "s3cret" not in str(each.ray_actor_options)
 
     def test_tells_engines_of_their_adapters(self, tmp_path: Path) -> None:
         (tmp_path / "adapter_config.json").write_text('{"r": 20}')

@@ -1,0 +1,4 @@
+"""Traces in OpenTelemetry's terms: what routers and engine replicas share of them.
+
+Only `provider` and `engine_spans` import OpenTelemetry, and nothing imports them while it is off.
+"""
