@@ -112,6 +112,18 @@ QUEUE_TIME = _histogram(
 ENGINE_TIME = _histogram(
     "sluice_engine_seconds", "model class", "From there to the first token: Ray, engine and back."
 )
+INTER_TOKEN_ENGINE = _histogram(
+    "sluice_inter_token_engine_seconds",
+    "model",
+    "Between a sequence's tokens, as the engine core made them.",
+    FINE_S,
+)
+INTER_TOKEN_FRAMEWORK = _histogram(
+    "sluice_inter_token_framework_seconds",
+    "model",
+    "How long a token behind the first was on its way: in the engine replica, and in the router.",
+    FINE_S,
+)
 PREDICTED = _histogram(
     "sluice_first_token_predicted_seconds",
     "model class",

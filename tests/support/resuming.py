@@ -100,7 +100,7 @@ class _Program:
         self._deltas: dict[int, list[Delta]] = {}
         self._ended: dict[int, asyncio.Event] = {}
 
-    def on_step(self, batches: dict[Hashable, list[Delta]]) -> None:
+    def on_step(self, batches: dict[Hashable, list[Delta]], _made_at: float) -> None:
         for delta in batches.get(OWNER, []):
             self._deltas[delta.id].append(delta)
             if delta.finish_reason is not None:
@@ -129,7 +129,7 @@ class _Program:
             await self.engine.submit(OWNER, sequence)
         except BadRequest as exc:
             refusal = Delta(sequence.id, "", [], "error", error=exc.message, bad_request=True)
-            self.on_step({OWNER: [refusal]})
+            self.on_step({OWNER: [refusal]}, 0.0)
 
 
 async def _main() -> None:
