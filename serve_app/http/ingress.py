@@ -18,6 +18,8 @@ from deployments.forms import FormChecker
 from deployments.metering.loop_lag import LoopLag
 from deployments.metering.metrics import Metrics
 from deployments.metering.peers import Peers
+from deployments.metering.ray_export import Publishing, RayExport
+from deployments.metering.ray_registry import RayRegistry
 from deployments.metering.sample import Snapshot
 from deployments.router import Router
 from deployments.scheduling.terms import Level
@@ -87,6 +89,7 @@ class Ingress:
             sources={name: source for name, (source, _) in sources.items()},
             adapter_dirs=adapter_dirs(config),
         )
+        self._publishing = Publishing(RayExport(RayRegistry()), self._service.metrics.all_here)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return create_app(self._service, self._keys, self._requests)
@@ -101,7 +104,8 @@ class Ingress:
         return self._service.metrics.own()
 
     async def __del__(self) -> None:
-        if hasattr(self, "_service"):
+        if hasattr(self, "_publishing"):
+            await self._publishing.close()
             self._loop_lag.close()
             await self._service.router.close()
             await self._service.forms.close()
