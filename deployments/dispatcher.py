@@ -154,6 +154,7 @@ class Dispatcher:
         """The last delta of a ticket is about to be passed on, unless it reports an error."""
         self._placer.left(ticket)
         if delta.finish_reason != "error":
+            ticket.finish_reason = delta.finish_reason
             self.meter.finished[str(delta.finish_reason)] += 1
             self.outlook.forecast.ended(len(ticket.emitted))
             self._placer.remember(ticket, link)
@@ -269,6 +270,7 @@ class Dispatcher:
                 self._fail(ticket, lost())
                 continue
             ticket.moves += counts
+            ticket.hops[-1].outcome = "moved"
             self.moves += 1
             ticket.waits_since = self._now()
             self._queue.give_back(ticket)

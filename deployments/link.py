@@ -24,7 +24,7 @@ from deployments.metering.inter_token import Moment
 from deployments.metering.meter import Meter
 from deployments.scheduling.breaker import Breaker
 from deployments.scheduling.room import Capacity, Room, room
-from deployments.ticket import Ticket
+from deployments.ticket import Hop, Outcome, Ticket
 from deployments.wire import Connection
 
 logger = logging.getLogger("ray.serve")
@@ -158,6 +158,7 @@ class EngineLink:
         ticket.placed_at, ticket.first_at = self._now(), None
         if ticket.last is not None:
             ticket.last = Moment(ticket.last.at, None)
+        ticket.hops.append(Hop(self.replica.id, ticket.placed_at))
         ticket.owed, ticket.began_with = ticket.remaining, len(ticket.emitted)
         # A form is checked before the engine takes the prompt in, and others need not wait for it.
         formed = ticket.sampling.structured_outputs is not None
@@ -174,7 +175,7 @@ class EngineLink:
         assert ticket.place is not None
         self._flush_soon()
         self._aborting.append(ticket.place[1])
-        self._settle(ticket)
+        self._settle(ticket, "aborted")
 
     def take_all(self) -> list[Ticket]:
         """Withdraw every sequence, for others to go on with."""
@@ -238,7 +239,7 @@ class EngineLink:
             if ticket is None:
                 continue  # withdrawn while it was on its way
             if delta.finish_reason == "error":  # what else is in it does not reach the client
-                self._settle(ticket)
+                self._settle(ticket, "failed")
                 self._dispatch.ended(self, ticket, delta)
                 continue
             if ticket.first_at is None:
@@ -255,7 +256,7 @@ class EngineLink:
                 ticket.last = moment
             ticket.emitted += delta.token_ids
             if delta.finish_reason is not None:
-                self._settle(ticket)
+                self._settle(ticket, "finished")
                 self._dispatch.ended(self, ticket, delta)
             ticket.stream.push(ticket.index, delta)
         if last is not None:
@@ -267,14 +268,16 @@ class EngineLink:
         return tokens
 
     def _begin(self, ticket: Ticket, delta: Delta) -> None:
-        ticket.first_at = self._now()
+        ticket.first_at = ticket.hops[-1].first_at = self._now()
         self.prefilling -= ticket.uncached
         self.breaker.succeeded()
         self._dispatch.began(self, ticket, delta)
 
-    def _settle(self, ticket: Ticket) -> None:
+    def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
         """Close the books on a ticket that is no longer here."""
         assert ticket.place is not None
+        hop = ticket.hops[-1]
+        hop.left_at, hop.outcome = self._now(), outcome
         identity = ticket.place[1]
         del self._tickets[identity]
         ticket.place = None
@@ -296,7 +299,7 @@ class EngineLink:
     def _lose_all(self) -> None:
         tickets = self.tickets
         for ticket in tickets:
-            self._settle(ticket)
+            self._settle(ticket, "failed")
         self._starting.clear()
         self._aborting.clear()
         if tickets:

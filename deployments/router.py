@@ -20,6 +20,7 @@ from deployments.messages import Adapter, Pooling, Sampling
 from deployments.pool import EnginePool
 from deployments.scheduling.terms import Terms
 from deployments.stream import Stream
+from deployments.ticket import Ticket
 
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
@@ -96,12 +97,14 @@ class Router:
         *,
         buffer_limit: int,
         adapter: Adapter | None = None,
+        tickets: list[Ticket] | None = None,
     ) -> Iterator[Stream]:
         """Take in `sequences` and give the stream of their deltas, by index.
 
         On leaving, however, whatever is still waiting or under way is freed. `buffer_limit` is in
-        characters of text not yet read. `adapter` is one that no name stands for yet. Raises
-        ModelNotFound, BadRequest, Overloaded or EngineUnavailable.
+        characters of text not yet read. `adapter` is one that no name stands for yet. What is known
+        of the sequences is added to `tickets`. Raises ModelNotFound, BadRequest, Overloaded or
+        EngineUnavailable.
         """
         served = self.served(model)
         dispatcher = self.pools[served.base].dispatcher
@@ -109,15 +112,17 @@ class Router:
         stream = Stream(len(sequences), buffer_limit)
         try:
             self._check_room(len(sequences))
-            tickets = dispatcher.admit(sequences, terms, stream, adapter or served.adapter)
+            admitted = dispatcher.admit(sequences, terms, stream, adapter or served.adapter)
         except SluiceError as exc:
             meter.refused[str(exc.code)] += 1
             raise
         meter.admitted += 1
+        if tickets is not None:
+            tickets += admitted
         try:
             yield stream
         finally:
-            dispatcher.release(tickets)
+            dispatcher.release(admitted)
 
     def _check_room(self, count: int) -> None:
         """Raises BadRequest or Overloaded where so many sequences are too many."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence as SequenceOf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from deployments.messages import NOT_SAMPLED, Adapter, Pooling, Sampling, Sequence
 from deployments.metering.account import Account
@@ -30,6 +30,25 @@ def transit_s(deadline_s: float) -> float:
     return min(_TRANSIT_S, deadline_s * _TRANSIT_SHARE)
 
 
+Outcome = Literal["finished", "moved", "aborted", "failed"]
+"""How a sequence's stay with an engine ended; `aborted`: nobody wants it any more."""
+
+
+class Hop:
+    """A sequence's stay with one engine. Times are monotonic seconds."""
+
+    __slots__ = ("engine", "first_at", "left_at", "outcome", "placed_at")
+
+    def __init__(self, engine: str, placed_at: float) -> None:
+        self.engine = engine
+        self.placed_at = placed_at
+        self.first_at: float | None = None
+        """When its first delta came from there."""
+        self.left_at: float | None = None
+        self.outcome: Outcome | None = None
+        """None while it is there."""
+
+
 class Ticket:
     """What the router knows of a sequence. All times are monotonic seconds."""
 
@@ -44,8 +63,10 @@ class Ticket:
         "done",
         "emitted",
         "expected_output",
+        "finish_reason",
         "first_at",
         "hashes",
+        "hops",
         "index",
         "last",
         "moves",
@@ -96,6 +117,10 @@ class Ticket:
         """Of the prompt's blocks, for placement."""
         self.emitted: list[int] = []
         """All the tokens that have come: where another engine would go on."""
+        self.finish_reason: str | None = None
+        """Why it ended, if it did so in order."""
+        self.hops: list[Hop] = []
+        """Its stays with engines."""
         self.place: tuple[EngineLink, int] | None = None
         """Which engine has it, and under which id; None while it waits."""
         self.placed_at: float | None = None

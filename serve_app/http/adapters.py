@@ -19,6 +19,7 @@ from serve_app.adapter_config import ModelName
 from serve_app.http.auth import check_admin, terms_of
 from serve_app.http.body import read
 from serve_app.http.parsing import MISSING_PARAMETER, StrictObject, invalid, never
+from serve_app.http.record import record_of
 from serve_app.http.service import Service
 from serve_app.http.sse import timing
 
@@ -89,6 +90,7 @@ async def _try(request: Request, base: str, adapter: Adapter) -> list[tuple[byte
         terms_of(request, base),
         buffer_limit=service.stream_buffer_chars,
         adapter=adapter,
+        tickets=record_of(request).tickets,
     ) as stream:
         try:
             while await stream.read():

@@ -16,6 +16,7 @@ from serve_app.http.auth import terms_of
 from serve_app.http.fields import StreamOptions
 from serve_app.http.generation import Sequences, Usage, collect, new_id
 from serve_app.http.protocol import GenerationRequest
+from serve_app.http.record import record_of
 from serve_app.http.service import Service
 from serve_app.http.sse import EventStream, timing
 
@@ -177,13 +178,19 @@ async def respond(request: Request, sequences: Sequences, answer: Answer) -> Res
     service: Service = request.app.state.service
     model = answer.request.model
     terms = terms_of(request, model, tier=answer.request.tier, priority=answer.request.priority)
+    record = record_of(request)
+    record.n, record.stream, record.usage = len(sequences), answer.request.stream, answer.usage
     form = sequences[0][1].structured_outputs
     if form is not None:
         await service.forms.check(form, terms.tenant, answer.request.form_field)
     if answer.request.stream:
         return EventStream(service, model, sequences, terms, answer)
     with service.router.generate(
-        model, sequences, terms, buffer_limit=service.stream_buffer_chars
+        model,
+        sequences,
+        terms,
+        buffer_limit=service.stream_buffer_chars,
+        tickets=record.tickets,
     ) as stream:
         choices = await collect(stream, len(sequences), answer.usage)
     response = Response(await answer.written(choices), media_type="application/json")

@@ -1,5 +1,6 @@
 """The Starlette application: its endpoints, who may reach them, and error handling."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -28,8 +29,8 @@ from serve_app.http.chat_request import ChatRequest
 from serve_app.http.completion_request import CompletionRequest
 from serve_app.http.embedding_request import EmbeddingRequest
 from serve_app.http.endpoint import TEXT, Endpoint
-from serve_app.http.metrics import Counting, Requests
 from serve_app.http.pooling_request import InputRequest
+from serve_app.http.record import Reader, Recording
 from serve_app.http.scoring_request import RerankRequest, ScoreRequest
 from serve_app.http.service import Service
 from serve_app.http.tokens import DetokenizeRequest, TokenizeRequest
@@ -185,16 +186,16 @@ ENDPOINTS = (
 
 
 def create_app(
-    service: Service, keys: Keys | None = None, requests: Requests | None = None
+    service: Service, keys: Keys | None = None, readers: Sequence[Reader] = ()
 ) -> Starlette:
     """The ASGI application of one router replica; without `keys` open to its own machine.
 
-    It counts its requests in `requests`.
+    `readers` get the record of each request at its end.
     """
-    counting = Middleware(Counting, requests=requests or Requests(), endpoints=ENDPOINTS)
+    recording = Middleware(Recording, readers=readers, endpoints=ENDPOINTS, now=service.router.now)
     app = Starlette(
         routes=[route for endpoint in ENDPOINTS for route in endpoint.routes],
-        middleware=[counting, Middleware(Auth, keys=keys)],
+        middleware=[recording, Middleware(Auth, keys=keys)],
         exception_handlers=errors.HANDLERS,
     )
     app.router.redirect_slashes = False  # clients do not repeat a POST elsewhere: say 404 instead

@@ -22,6 +22,7 @@ from deployments.errors import BadRequest, Forbidden, ModelNotFound, Unauthorize
 from deployments.scheduling.terms import Level, Terms
 from serve_app.access import ANONYMOUS, Client, Keys
 from serve_app.http import docs_page, errors
+from serve_app.http.record import record_in, record_of
 from serve_app.http.service import Service
 
 OPEN_PATHS = frozenset({"/health", "/ready", "/openapi.json"}) | docs_page.PATHS
@@ -71,6 +72,9 @@ class Auth:
                     response = await errors.on_sluice_error(Request(scope), exc)
                     await response(scope, receive, send)
                     return
+            if client is not None:
+                record = record_in(scope)
+                record.tenant, record.key_id = client.tenant, client.key_id
             scope["state"] = {**scope.get("state", {}), "client": client}
         await self._app(scope, receive, send)
 
@@ -203,7 +207,8 @@ def terms_of(request: Request, model: str, *, tier: str | None = None, priority:
     """On which terms the request is served by `model`. Raises BadRequest or Forbidden."""
     service: Service = request.app.state.service
     client = client_of(request)
-    level = level_of(request, tier)
+    record = record_of(request)
+    record.level = level = level_of(request, tier)
     deadline = _header(request, DEADLINE_HEADER)
     return Terms(
         tenant=client.tenant,
@@ -214,7 +219,7 @@ def terms_of(request: Request, model: str, *, tier: str | None = None, priority:
         ),
         cache_salt=None if service.share_prefix_cache else client.cache_salt,
         priority=priority,
-        read_at=getattr(request.state, "read_at", None),
+        read_at=record.read_at,
     )
 
 

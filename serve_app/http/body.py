@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from deployments.errors import PayloadTooLarge
 from serve_app.http.parsing import Model, parse
+from serve_app.http.record import record_of
 from serve_app.http.service import Service
 
 BODY_S = 60.0
@@ -17,8 +18,11 @@ async def read(request: Request, model: type[Model]) -> Model:
     """The body as `model`; raises BadRequest beside what `read_json_body` raises."""
     service: Service = request.app.state.service
     body = await read_json_body(request, service.max_body_bytes)
-    request.state.read_at = service.router.now()
-    return parse(model, body, service.limits)
+    record = record_of(request)
+    record.read_at = service.router.now()
+    asked = parse(model, body, service.limits)
+    record.validated_at = service.router.now()
+    return asked
 
 
 async def read_json_body(request: Request, limit: int) -> bytes:

@@ -7,27 +7,28 @@ from starlette.responses import Response
 
 from deployments.speech import Reader
 from serve_app.http.answer import respond
-from serve_app.http.auth import check_model, client_of
+from serve_app.http.auth import client_of
 from serve_app.http.body import read
 from serve_app.http.chat_answer import ChatAnswer, ToolCallAnswer
 from serve_app.http.chat_request import ChatRequest
 from serve_app.http.generation import plan
 from serve_app.http.hearing import Hearing
+from serve_app.http.record import record_of
 from serve_app.http.rendering import render
 from serve_app.http.service import Service
 from serve_app.http.spoken import SpokenAnswer
-from serve_app.http.tasks import GENERATE, facts_for
+from serve_app.http.tasks import GENERATE, facts_for, reach
 
 
 async def create_chat_completion(request: Request) -> Response:
     """Answer a conversation, whole or as a stream."""
     service: Service = request.app.state.service
     chat = await read(request, ChatRequest)
-    check_model(request, chat.model)
-    await service.router.reach(chat.model)
+    await reach(request, chat.model)
     facts = facts_for(service, chat.model, GENERATE)  # other models are refused before any work
     hearing = Hearing(service.parsing(chat.model), chat)
     prompt = await render(service, chat.model, chat)
+    record_of(request).rendered_at = service.router.now()
     prompt = chat.shortened(prompt, facts["max_model_len"])
     sequences = plan(service, chat, [prompt], "messages")
     kwargs = service.tokenizing(chat.model).all_kwargs(chat.template_kwargs)

@@ -9,21 +9,20 @@ from deployments.messages import Delta, Logprob
 from deployments.tokenizing import Tokenizing
 from serve_app.http import logprobs
 from serve_app.http.answer import Answer, respond
-from serve_app.http.auth import check_model
 from serve_app.http.body import read
 from serve_app.http.completion_request import CompletionRequest
 from serve_app.http.generation import plan
 from serve_app.http.hearing import check_thinking
+from serve_app.http.record import record_of
 from serve_app.http.service import Service
-from serve_app.http.tasks import GENERATE, facts_for
+from serve_app.http.tasks import GENERATE, facts_for, reach
 
 
 async def create_completion(request: Request) -> Response:
     """Complete prompts, whole or as a stream."""
     service: Service = request.app.state.service
     asked = await read(request, CompletionRequest)
-    check_model(request, asked.model)
-    await service.router.reach(asked.model)
+    await reach(request, asked.model)
     context = facts_for(service, asked.model, GENERATE)["max_model_len"]
     check_thinking(service.parsing(asked.model), asked)
     tokenizing = service.tokenizing(asked.model)
@@ -31,6 +30,7 @@ async def create_completion(request: Request) -> Response:
         asked.shortened(await _tokens(tokenizing, asked, prompt), context)
         for prompt in asked.prompts
     ]
+    record_of(request).rendered_at = service.router.now()
     sequences = plan(service, asked, prompts, "prompt")
     return await respond(request, sequences, CompletionAnswer(asked, prompts, tokenizing))
 

@@ -9,7 +9,7 @@ variable RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH: in Serve's proxy and in each
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.http import errors, wire
+from serve_app.http import errors, record, wire
 
 CALLBACK_PATH = "serve_app.http.edge:middlewares"
 CALLBACK_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
@@ -60,7 +60,10 @@ class Edge:
             await errors.response(431, message)(scope, receive, send)
             return
         scope["headers"], client_id = clean(headers)
-        await self._app(scope, receive, send if client_id is None else _echo(client_id, send))
+        if client_id is not None:
+            scope[record.CLIENT_ID] = client_id.decode("latin-1")
+            send = _echo(client_id, send)
+        await self._app(scope, receive, send)
 
 
 def clean(headers: Headers) -> tuple[Headers, bytes | None]:

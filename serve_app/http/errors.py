@@ -26,6 +26,7 @@ from deployments.errors import (
     SluiceError,
     Unauthorized,
 )
+from serve_app.http.record import INTERNAL_CODE, record_of
 
 logger = logging.getLogger("ray.serve")
 
@@ -53,7 +54,6 @@ _CODE = {
     415: "unsupported_media_type",
     431: "request_header_fields_too_large",
 }
-_INTERNAL_CODE = "internal_error"
 INTERNAL = "The server had an internal error. The request id leads to it in the server's log."
 
 
@@ -72,10 +72,15 @@ def body(status: int, message: str, *, param: str | None = None, code: str | Non
 def event(exc: BaseException) -> bytes:
     """`exc` as an SSE event, for a stream whose headers have gone out."""
     if not isinstance(exc, SluiceError):
-        content = body(500, INTERNAL, code=_INTERNAL_CODE)
+        content = body(500, INTERNAL, code=INTERNAL_CODE)
     else:
         content = body(status_of(exc), exc.message, param=exc.param, code=exc.code)
     return b"data: " + content + b"\n\n"
+
+
+def code_of(exc: BaseException) -> str | None:
+    """What `exc` is called where it is told."""
+    return exc.code if isinstance(exc, SluiceError) else INTERNAL_CODE
 
 
 def response(
@@ -91,9 +96,10 @@ def response(
     return Response(content, status, headers, media_type="application/json")
 
 
-async def on_sluice_error(_: Request, exc: Exception) -> Response:
+async def on_sluice_error(request: Request, exc: Exception) -> Response:
     """Any error of our own tree."""
     assert isinstance(exc, SluiceError)
+    record_of(request).error = exc.code
     headers = {}
     if isinstance(exc, Overloaded) and not exc.retriable:
         headers["x-should-retry"] = "false"  # the openai clients' own word
@@ -115,17 +121,19 @@ async def on_http_exception(request: Request, exc: Exception) -> Response:
         message = f"Unknown path: {request.method} {request.url.path}"
     elif exc.status_code == 405:
         message = f"{request.url.path} does not take {request.method}"
+    record_of(request).error = _CODE.get(exc.status_code, "http_error")
     return response(exc.status_code, message, headers=exc.headers)
 
 
 async def on_crash(_: Request, exc: Exception) -> Response:
     """A bug of ours."""
     logger.error("Unexpected error", exc_info=exc)
-    return response(500, INTERNAL, code=_INTERNAL_CODE)
+    return response(500, INTERNAL, code=INTERNAL_CODE)
 
 
-async def on_client_gone(_: Request, __: Exception) -> Response:
+async def on_client_gone(request: Request, _: Exception) -> Response:
     """Nobody reads this, and nothing of ours is wrong."""
+    record_of(request).client_gone = True
     return response(400, "The client left before its whole request had come.")
 
 

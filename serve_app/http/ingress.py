@@ -92,7 +92,7 @@ class Ingress:
         self._publishing = Publishing(RayExport(RayRegistry()), self._service.metrics.all_here)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        return create_app(self._service, self._keys, self._requests)
+        return create_app(self._service, self._keys, (self._requests.ended,))
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """What waits, comes and is done; Serve hands it to the autoscaling policy."""

@@ -13,13 +13,14 @@ from deployments.errors import ContextLengthExceeded
 from deployments.input_encoding import Encoded
 from deployments.messages import Pooling
 from deployments.tokenizing import Tokenizing
-from serve_app.http.auth import check_model, terms_of
+from serve_app.http.auth import terms_of
 from serve_app.http.generation import Usage, new_id
 from serve_app.http.parsing import invalid
 from serve_app.http.pooling_request import InputRequest, PoolingRequest
+from serve_app.http.record import record_of
 from serve_app.http.service import Service
 from serve_app.http.sse import timing
-from serve_app.http.tasks import facts_for
+from serve_app.http.tasks import facts_for, reach
 
 Inputs = list[tuple[list[int], Pooling]]
 Take = Callable[[int, bytes], None]
@@ -39,9 +40,8 @@ class Pool:
 
         Raises ModelNotFound, BadRequest, or EngineUnavailable.
         """
-        check_model(request, asked.model)
         service: Service = request.app.state.service
-        await service.router.reach(asked.model)
+        await reach(request, asked.model)
         return cls(request, asked, facts_for(service, asked.model, task))
 
     def __init__(self, request: Request, asked: PoolingRequest, facts: dict[str, Any]) -> None:
@@ -87,11 +87,17 @@ class Pool:
 
     async def run(self, inputs: Inputs, take: Take) -> None:
         """Pool `inputs`, of which the engines may be at work on many at a time."""
-        service = self._service
+        service, record = self._service, record_of(self._request)
+        record.rendered_at = service.router.now()
+        record.n, record.usage = len(inputs), self.usage
         self.usage.prompt_tokens += sum(len(token_ids) for token_ids, _ in inputs)
         terms = terms_of(self._request, self._asked.model)
         with service.router.generate(
-            self._asked.model, inputs, terms, buffer_limit=service.stream_buffer_chars
+            self._asked.model,
+            inputs,
+            terms,
+            buffer_limit=service.stream_buffer_chars,
+            tickets=record.tickets,
         ) as stream:
             while batch := await stream.read():
                 taken = 0

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 from starlette.responses import Response
@@ -12,6 +13,7 @@ from deployments.scheduling.terms import Terms
 from deployments.stream import Indexed, Stream
 from serve_app.http import errors
 from serve_app.http.generation import Sequences
+from serve_app.http.record import Record, record_in
 from serve_app.http.service import Service
 
 DONE = b"data: [DONE]\n\n"
@@ -51,6 +53,12 @@ async def _send_comments(stream: Stream, send: Send) -> None:
         await send(body)
 
 
+def _cut_off(task: asyncio.Task[object], record: Record) -> None:
+    """End a wait for a reader that does not read."""
+    record.error = "client_too_slow"
+    task.cancel()
+
+
 class Encoder(Protocol):
     """Turns deltas into events."""
 
@@ -81,26 +89,30 @@ class EventStream(Response):
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record = record_in(scope)
         asleep = self._service.router.pool(self._model).asleep
         with self._service.router.generate(
             self._model,
             self._sequences,
             self._terms,
             buffer_limit=self._service.stream_buffer_chars,
+            tickets=record.tickets,
         ) as stream:
             begun = asleep and not await _comes_soon(stream)
             first = () if begun else await stream.read()
             task = asyncio.current_task()
             assert task is not None
-            stream.on_overflow = task.cancel  # ends a wait for a reader that does not read
+            stream.on_overflow = partial(_cut_off, task, record)
             headers = [*_HEADERS, *(() if begun else timing(stream))]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if begun:
                 await _send_comments(stream, send)
-            last = await self._send_events(stream, first, send)
+            last = await self._send_events(stream, first, send, record)
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
-    async def _send_events(self, stream: Stream, batch: Sequence[Indexed], send: Send) -> bytes:
+    async def _send_events(
+        self, stream: Stream, batch: Sequence[Indexed], send: Send, record: Record
+    ) -> bytes:
         """Send every event but the last ones, which are returned."""
         encode = self._encoder.encode
         try:
@@ -112,8 +124,8 @@ class EventStream(Response):
                 if events:
                     await send({"type": "http.response.body", "body": events, "more_body": True})
                 batch = await stream.read()
-        except SluiceError as exc:
-            return errors.event(exc)
         except Exception as exc:
-            errors.logger.error("Unexpected error in a stream", exc_info=exc)
+            if not isinstance(exc, SluiceError):
+                errors.logger.error("Unexpected error in a stream", exc_info=exc)
+            record.error = errors.code_of(exc)
             return errors.event(exc)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.errors import BadRequest
-from serve_app.http.auth import check_model, client_of
+from serve_app.http.auth import client_of
 from serve_app.http.body import read
 from serve_app.http.conversation import Conversation, Message
 from serve_app.http.fields import ModelName, Quick, TokenId
@@ -25,6 +25,7 @@ from serve_app.http.parsing import (
 )
 from serve_app.http.rendering import render
 from serve_app.http.service import Service
+from serve_app.http.tasks import find, reach
 
 _OF_CHATS = ("tools", "add_generation_prompt", "continue_final_message", "chat_template_kwargs")
 
@@ -77,7 +78,7 @@ async def tokenize(request: Request) -> Response:
     service: Service = request.app.state.service
     asked = await read(request, TokenizeRequest)
     model = await _model(request, asked.model)
-    await service.router.reach(model)  # an engine knows the context
+    await reach(request, model)  # an engine knows the context
     tokenizing = service.tokenizing(model)
     if asked.prompt is None:
         ids = await render(service, model, asked)
@@ -110,12 +111,9 @@ async def detokenize(request: Request) -> Response:
 
 async def _model(request: Request, given: str | None) -> str:
     """The model that is meant. Raises BadRequest or ModelNotFound."""
-    service: Service = request.app.state.service
-    if given is None:
-        return _only_model(request)
-    check_model(request, given)
-    await service.router.find(given)
-    return given
+    model = _only_model(request) if given is None else given
+    await find(request, model)
+    return model
 
 
 def _only_model(request: Request) -> str:

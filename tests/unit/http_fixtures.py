@@ -28,6 +28,7 @@ from serve_app.http.chat_request import ChatRequest
 from serve_app.http.completion_request import CompletionRequest
 from serve_app.http.metrics import Requests
 from serve_app.http.parsing import parse
+from serve_app.http.record import Reader
 from serve_app.http.service import Service
 from serve_app.limits import DEFAULT_LIMITS, Limits
 from tests.unit.fakes import FACTS, FakeEngine, FakeHandle, Serving, serving, until
@@ -250,6 +251,7 @@ async def site(
     forms: Forms | None = None,
     limits: Limits = DEFAULT_LIMITS,
     peers: Peers = nobody,
+    readers: Sequence[Reader] = (),
     now: Callable[[], float] = time.monotonic,
     **facts: Any,
 ) -> AsyncIterator[Site]:
@@ -280,7 +282,7 @@ async def site(
             metrics=Metrics(router.pools, "me", (requests.samples,), peers),
             limits=limits,
         )
-        app = create_app(service, keys, requests)
+        app = create_app(service, keys, (requests.ended, *readers))
         # The client must get the answer to a crash; the server would log the crash itself.
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         http = httpx.AsyncClient(transport=transport, base_url="http://sluice")

@@ -18,6 +18,7 @@ from serve_app.access import ANONYMOUS, Client, Keys
 from serve_app.http import auth, docs_page, errors
 from serve_app.http.app import create_app
 from serve_app.http.auth import Auth
+from serve_app.http.record import RECORD, Record, Recording
 from tests.unit.access_fixtures import entry, key, ring
 from tests.unit.http_fixtures import site
 
@@ -76,7 +77,8 @@ async def ask(
         answered.sent.append(message)
 
     asked = {"type": "http", "method": "GET", "path": path, "headers": list(headers), **scope}
-    await Auth(answered.app, keys=keys, now=lambda: NOW)(asked, receive, send)
+    guarded = Auth(answered.app, keys=keys, now=lambda: NOW)
+    await Recording(guarded, readers=(), endpoints=())(asked, receive, send)
     return answered
 
 
@@ -392,7 +394,15 @@ def request(asker: Client | None = ANONYMOUS, *headers: tuple[str, str]) -> Requ
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     app = Starlette()
     app.state.service = FakeService()
-    return Request({"type": "http", "headers": raw, "state": {"client": asker}, "app": app})
+    return Request(
+        {
+            "type": "http",
+            "headers": raw,
+            "state": {"client": asker},
+            "app": app,
+            RECORD: Record(0, 0, "POST"),
+        }
+    )
 
 
 class TestWhoAsks:

@@ -458,7 +458,7 @@ class TestErrors:
     def refuse(self, site: Site, ticket: Any, *, bad_request: bool) -> None:
         link, identity = ticket.place
         delta = Delta(identity, "", [], "error", error="no", bad_request=bad_request)
-        link._settle(ticket)
+        link._settle(ticket, "failed")
         site.dispatcher.ended(link, ticket, delta)
         site.dispatcher.heard(link, 0)
 

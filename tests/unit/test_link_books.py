@@ -113,6 +113,23 @@ class TestBooks:
                 peer.connection.abort()
                 await until(lambda: not link.in_flight)
             assert (link.in_flight, link.prefilling, link.load, link._owed) == (0, 0, 0, 0)
+            [hop] = one.hops
+            assert (hop.engine, hop.first_at is not None, hop.left_at) == (
+                link.name,
+                begun > 0 or end == "stop",
+                clock.now,
+            )
+            assert hop.outcome == OUTCOMES[end]
+
+
+OUTCOMES = {
+    "stop": "finished",
+    "error": "failed",
+    "withdrawn": "aborted",
+    "taken": "aborted",
+    "lost": "failed",
+}
+"""Of a stay with an engine, by how it ended."""
 
 
 class TestRoom:

@@ -1,0 +1,168 @@
+"""What is written down of a request while it is served; its log line and its trace are readings of
+it. Nothing of it is per token.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.scheduling.terms import Level
+
+if TYPE_CHECKING:
+    from deployments.ticket import Ticket
+    from serve_app.http.endpoint import Endpoint
+    from serve_app.http.generation import Usage
+
+logger = logging.getLogger("ray.serve")
+
+OTHER = "other"
+"""What is no endpoint, or never came so far as to be one: a request without a key."""
+LEFT = 499
+"""The status of what nobody waits for any more; nginx's word for it."""
+INTERNAL_CODE = "internal_error"
+CLIENT_ID = "sluice.client_request_id"
+"""Where in a scope the edge leaves the client's own id for a request."""
+RECORD = "sluice.record"
+"""Where in a scope the record is."""
+
+
+@dataclass(slots=True)
+class Record:
+    """One request. Times are monotonic seconds, None where it did not come so far."""
+
+    began: float
+    """When its headers had come."""
+    began_unix_ns: int
+    """The same by the wall clock."""
+    method: str
+    endpoint: str = OTHER
+    """Its path as it is declared, known at the end; never as the client wrote it."""
+    status: int = LEFT
+    request_id: str = ""
+    """The server's own, as the response's `x-request-id` says it."""
+    client_request_id: str | None = None
+    """The client's. Like the trace context it is what a client may write, so no log has it."""
+    traceparent: str | None = None
+    tracestate: str | None = None
+    trace_id: str | None = None
+    """Of the trace that is made of it, once there is one."""
+    tenant: str | None = None
+    key_id: str | None = None
+    """Which key was shown; empty where the server has none."""
+    model: str | None = None
+    """Only of models that there are, and that the client may use."""
+    level: Level | None = None
+    n: int = 0
+    """How many sequences were asked for."""
+    stream: bool = False
+    read_at: float | None = None
+    """When its body had come."""
+    validated_at: float | None = None
+    reached_at: float | None = None
+    """When its model could be asked: at once, unless it had to be woken."""
+    rendered_at: float | None = None
+    """When all that it asks was tokens."""
+    answered_at: float | None = None
+    """When the answer's headers went out; of a stream, with the first token."""
+    tickets: "list[Ticket]" = field(default_factory=list)
+    """Its sequences, once the router has taken it in."""
+    usage: "Usage | None" = None
+    """The tokens as the client is told of them."""
+    error: str | None = None
+    """The code of the error that it was answered with, be it in a stream that had begun."""
+    client_gone: bool = False
+    ended: float = 0.0
+
+
+Reader = Callable[[Record], object]
+"""Makes something of a request that has ended. It is called on the event loop."""
+
+
+def record_of(request: Request) -> Record:
+    """The record of a request that is being served."""
+    return record_in(request.scope)
+
+
+def record_in(scope: Mapping[str, Any]) -> Record:
+    """The same, by the request's scope."""
+    record: Record = scope[RECORD]
+    return record
+
+
+class Recording:
+    """Keeps a record of every request, also of those that are refused further in. Pure ASGI."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        readers: Sequence[Reader],
+        endpoints: "Iterable[Endpoint]",
+        now: Callable[[], float] = time.monotonic,
+        unix_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`readers` get each record in turn; what one adds to it, those behind it see."""
+        self._app = app
+        self._readers = readers
+        self._paths: Mapping[Any, str] = {each.handler: each.path for each in endpoints}
+        self._now = now
+        self._unix_ns = unix_ns
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        record = Record(self._now(), self._unix_ns(), scope["method"])
+        _read_headers(record, scope)
+        scope[RECORD] = record
+
+        def noting(message: Message) -> Any:  # no coroutine of its own: tokens pass here
+            if message["type"] == "http.response.start":
+                record.status = message["status"]
+                record.answered_at = self._now()
+            return send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except asyncio.CancelledError:
+            record.client_gone = True
+            raise
+        except Exception:
+            record.status, record.error = 500, INTERNAL_CODE
+            raise
+        finally:
+            self._end(record, scope)
+        return None
+
+    def _end(self, record: Record, scope: Scope) -> None:
+        record.ended = self._now()
+        record.endpoint = self._paths.get(scope.get("endpoint"), OTHER)
+        if record.client_gone:
+            record.status = LEFT
+        for read in self._readers:
+            try:
+                read(record)
+            except Exception:  # the client has its answer
+                logger.exception("A request's record could not be read")
+
+
+def _read_headers(record: Record, scope: Scope) -> None:
+    record.client_request_id = scope.get(CLIENT_ID)
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":  # the edge has taken the client's away, and Serve put its own
+            record.request_id = value.decode("latin-1")
+        elif name == b"traceparent":
+            record.traceparent = _joined(record.traceparent, value)
+        elif name == b"tracestate":
+            record.tracestate = _joined(record.tracestate, value)
+
+
+def _joined(before: str | None, value: bytes) -> str:
+    """A header that is sent twice is the list of both, which no `traceparent` may be."""
+    text = value.decode("latin-1")
+    return text if before is None else f"{before},{text}"
