@@ -190,6 +190,11 @@ HTTP_REQUESTS = _histogram(
     "endpoint status",
     "From a request's headers to its answer's end.",
 )
+HTTP_ERRORS = _counter(
+    "sluice_http_errors_total",
+    "endpoint code",
+    "Requests answered with an error, be it in a stream that had begun, by the error's code.",
+)
 LOOP_LAG = _histogram(
     "sluice_event_loop_lag_seconds", "", "How late the event loop was, looked at 4 times a second."
 )
