@@ -20,7 +20,7 @@ import msgspec
 from deployments.errors import BadRequest, ModelNotFound, Overloaded
 from deployments.messages import Adapter
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger(__name__)
 
 READ_S = 1.0
 """For so long, at the most, a router may serve what another has unloaded."""

@@ -12,7 +12,7 @@ import psutil
 import ray
 from ray import serve
 
-from deployments import default_model, engine_args, signals, vllm_core_process
+from deployments import default_model, engine_args, logs, signals, vllm_core_process
 from deployments.engine_server import EngineServer
 from deployments.errors import BadRequest
 from deployments.messages import Adapter
@@ -24,7 +24,7 @@ from deployments.tracing import starting, variables
 if TYPE_CHECKING:
     from deployments.tracing.provider import Tracing
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger(__name__)
 
 
 class EngineDidNotStartError(Exception):
@@ -54,6 +54,8 @@ class EngineReplica:
         `adapters` can be loaded, it does not start. `tracing` are OpenTelemetry's variables where
         this node has no others."""
         self._stages = Stages(psutil.Process().create_time())
+        me = serve.get_replica_context()
+        logs.install_engine(deployment=me.deployment, replica=me.replica_id.unique_id)
         self._stages.ended("process")
         self._drain_timeout_s = drain_timeout_s
         self._adapters = adapters
@@ -63,7 +65,7 @@ class EngineReplica:
         self._reaper = Reaper()
         try:
             model = default_model.locate(args["model"])
-            args = {**args, "model": model}
+            args = {"use_tqdm_on_load": False, **args, "model": model}  # a log has no use for it
             if on_cpu:
                 args = engine_args.for_model_on_cpu(args, Path(model))
             if max_cpu_threads is not None:  # the engine core inherits it
@@ -155,6 +157,6 @@ class EngineReplica:
 
     def _die(self, exc: Exception) -> None:
         """A replica without its engine is of no use: go at once, and Serve starts another."""
-        logger.error("The engine core died (%s); this replica ends.", exc)
+        logger.error("The engine core died; this replica ends.", exc_info=exc)
         logging.shutdown()
         os._exit(1)

@@ -26,7 +26,7 @@ from deployments.messages import StructuredOutputs
 from deployments.scheduling.turns import Turns
 from deployments.wire import Connection
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger(__name__)
 
 AT_ONCE = 2
 """Trials under way."""

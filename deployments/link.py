@@ -27,7 +27,7 @@ from deployments.scheduling.room import Capacity, Room, room
 from deployments.ticket import Hop, Outcome, Ticket
 from deployments.wire import Connection
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger(__name__)
 
 LATE_AFTER_S = 0.9
 """An engine that has not been heard for this long gets no new work until it is heard again."""

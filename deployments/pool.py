@@ -13,7 +13,7 @@ from deployments.errors import EngineUnavailable, Overloaded
 from deployments.link import LOST_AFTER_S, EngineLink
 from deployments.scheduling.terms import Level
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger(__name__)
 
 _CHECK_S = 0.25
 _MOST_CALLERS = 1_000

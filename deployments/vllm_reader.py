@@ -19,7 +19,7 @@ from vllm.tool_parsers.llama_tool_parser import Llama3JsonToolParser
 from deployments.pace import Turn
 from deployments.speech import CallPiece, Said, joined, unsaid
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger(__name__)
 
 _OF_ANY_PIECE = (GptOssToolParser, Hermes2ProToolParser, Llama3JsonToolParser)
 """Those of the older parsers that tell calls right however many tokens come together."""

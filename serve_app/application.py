@@ -15,11 +15,13 @@ from serve_app import adapter_config, scaling
 from serve_app.config import Settings
 from serve_app.http.ingress import Ingress
 from serve_app.model_config import ModelConfig
-from serve_app.router_config import RouterConfig
 
 INGRESS = "router"
 _MANY = 1_000_000
 """Admission is the router's own: Serve's count of calls must never be the limit."""
+
+_SERVES_LOGGING = {"log_level": "WARNING", "enable_access_log": False}
+"""Of Serve's own in a replica, until `deployments.logs` takes over."""
 
 
 def application(settings: Settings, *, fresh: bool = False) -> Application:
@@ -31,7 +33,7 @@ def application(settings: Settings, *, fresh: bool = False) -> Application:
         for number, model in enumerate(settings.models)
     }
     sources = {model.name: (source(model), model.revision) for model in settings.models}
-    options = _router_options(settings.router) | scaling.of_routers(settings)
+    options = _router_options(settings) | scaling.of_routers(settings)
     return serve.deployment(Ingress, **options).bind(
         settings.model_dump(mode="json"), sources, handles, tracing=variables.of(os.environ)
     )
@@ -43,11 +45,17 @@ def source(model: ModelConfig) -> str:
     return str(folder.resolve()) if folder.is_dir() else model.source
 
 
-def _router_options(router: RouterConfig) -> dict[str, Any]:
+def _router_options(settings: Settings) -> dict[str, Any]:
+    router = settings.router
     return {
         "name": INGRESS,
         "max_ongoing_requests": _MANY,
-        "ray_actor_options": {"num_cpus": router.num_cpus, "resources": router.resources},
+        "logging_config": _SERVES_LOGGING,
+        "ray_actor_options": {
+            "num_cpus": router.num_cpus,
+            "resources": router.resources,
+            "runtime_env": {"env_vars": settings.log.options.environment()},
+        },
         "health_check_period_s": 5,
         "max_surge_percent": router.max_surge_percent,
         "graceful_shutdown_timeout_s": router.drain_timeout_s,
@@ -78,6 +86,7 @@ def _engine(
     elif engine_args.world_size(args) > 1:
         args.setdefault("distributed_executor_backend", "ray")
     options = engine_options(model, on_cpu, engines)
+    options["ray_actor_options"]["runtime_env"]["env_vars"] |= settings.log.options.environment()
     options |= scaling.of_engines(model, settings, fresh=fresh)
     return serve.deployment(
         EngineReplica, name=f"engine-{number}-{slug(model.name)}", **options
@@ -115,6 +124,9 @@ def engine_options(model: ModelConfig, on_cpu: bool, engines: int) -> dict[str, 
     actor: dict[str, Any] = {"num_cpus": model.num_cpus, "resources": model.resources}
     environment = {
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+        # Of what torch and others write past every log at each start nothing is news.
+        "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore::FutureWarning"),
+        "TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR"),
         "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "WARNING"),
     }
     options: dict[str, Any] = {}
@@ -134,6 +146,7 @@ def engine_options(model: ModelConfig, on_cpu: bool, engines: int) -> dict[str, 
     actor["runtime_env"] = {"env_vars": environment}
     return options | {
         "max_ongoing_requests": _MANY,
+        "logging_config": _SERVES_LOGGING,
         "ray_actor_options": actor,
         "request_router_config": RequestRouterConfig(request_router_class=directory.ROUTER_CLASS),
         "health_check_period_s": 5,

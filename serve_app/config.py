@@ -7,6 +7,7 @@ Every key is known here and honoured somewhere; an unknown key stops start-up wi
     http: {host: 127.0.0.1, port: 8000}                    # see http_config.py
     auth: {keys: []}              # see auth_config.py
     limits: {n: 8}                # see limits.py
+    log: {level: warning}         # see log_config.py
     autoscaling: {gpu_budget: 8}  # see scaling_config.py
 
 In the environment: SLUICE_CONFIG=my.yaml, SLUICE_HTTP__PORT=9000. On the command line:
@@ -42,6 +43,7 @@ from serve_app import environment
 from serve_app.auth_config import AuthConfig
 from serve_app.http_config import HttpConfig
 from serve_app.limits import Limits
+from serve_app.log_config import LogConfig
 from serve_app.model_config import ModelConfig
 from serve_app.router_config import RouterConfig
 from serve_app.scaling_config import SharingConfig
@@ -93,6 +95,7 @@ class Settings(_Sources):
     http: HttpConfig = HttpConfig()
     auth: AuthConfig = AuthConfig()
     limits: Limits = Limits()
+    log: LogConfig = LogConfig()
     autoscaling: SharingConfig = SharingConfig()
 
     @field_validator("models")

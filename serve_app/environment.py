@@ -12,6 +12,7 @@ import shlex
 import socket
 from pathlib import Path
 
+from deployments.logs import OPTIONS_VARIABLE
 from serve_app import haproxy as corrections
 from serve_app.http import edge
 
@@ -26,6 +27,12 @@ _ALWAYS = {
     # How long a router replica that stops stays reachable, for proxies to hear of it. Serve's 30 s
     # are for load balancers outside; HAProxy is told at once and tries another replica.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
+    # What replicas log comes to the launcher's terminal as it is: Ray would put a prefix before
+    # each line, which is then no JSON, and leave out lines that resemble another replica's.
+    "RAY_DISABLE_WORKER_LOG_PREFIX": "1",
+    "RAY_DEDUP_LOGS": "0",
+    # Without it Ray lets what a replica writes grow for ever.
+    "RAY_ROTATION_MAX_BYTES": str(100 << 20),
     # Ray would empty this for replicas that reserve no GPU; vLLM asks the driver itself.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -54,8 +61,10 @@ _INGRESS_RANGE = 500
 _INGRESS_STARTS = range(10_000, 32_000 - _INGRESS_RANGE)
 """Below the ports that the kernel gives away."""
 _INGRESS_PROBES = 16
-INTERNAL = frozenset({"SLUICE_HAPROXY", "SLUICE_HAPROXY_LOCAL", "SLUICE_HAPROXY_DEFAULTS"})
-"""Variables of our own that are no settings: they tell haproxy.sh what to start, and how."""
+INTERNAL = frozenset(
+    {"SLUICE_HAPROXY", "SLUICE_HAPROXY_LOCAL", "SLUICE_HAPROXY_DEFAULTS", OPTIONS_VARIABLE}
+)
+"""Variables of our own that are no settings: haproxy.sh, or a replica, is told by them."""
 
 
 def prepare(*, haproxy: bool, local: bool = False) -> None:

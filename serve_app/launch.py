@@ -1,6 +1,7 @@
 """The ways in: Serve's own command line, and ours."""
 
 import argparse
+import importlib
 import os
 import re
 import signal
@@ -11,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
-from deployments import engine_args
+from deployments import engine_args, logs
 from deployments.reaper import Reaper
 from serve_app import config, environment
 from serve_app.config import ConfigError, Settings
 from serve_app.http_config import HttpConfig
 from serve_app.model_config import ModelConfig
+from serve_app.terminal import Terminal
 
 APPLICATION = "sluice"
 _OPEN = (
@@ -95,9 +97,11 @@ class OneNode:
             num_cpus=logical_cpus(settings),
             include_dashboard=False,
             log_to_driver=True,
+            configure_logging=False,
             # With HAProxy every Serve port is bound to the node's address, so that is loopback too.
             _node_ip_address="127.0.0.1" if settings.http.is_local else None,
         )
+        Terminal(settings.log.options).attach()
         try:
             yield
         finally:
@@ -118,6 +122,8 @@ def main(argv: Sequence[str], cluster: Cluster | None = None) -> None:
         environment.prepare(haproxy=haproxy, local=settings.http.is_local)
     except ModuleNotFoundError as exc:
         sys.exit(f"sluice: {exc}")
+    importlib.import_module("ray.serve")  # which sets up a log of its own: ours comes after it
+    logs.install(settings.log.options)
     if not settings.auth.keys:
         say(_OPEN)
     _yield_to_cpu_engines()

@@ -10,7 +10,7 @@ from deployments.metering.exposition import page
 from deployments.metering.reading import Pools
 from deployments.metering.sample import Sample, Snapshot
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger(__name__)
 
 Source = Callable[[], Iterable[Sample]]
 Peers = Callable[[], Awaitable[Sequence[Snapshot | None]]]

@@ -26,9 +26,9 @@ from deployments.errors import (
     SluiceError,
     Unauthorized,
 )
-from serve_app.http.record import INTERNAL_CODE, record_of
+from serve_app.http.record import INTERNAL_CODE, Record, record_of
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger(__name__)
 
 _STATUS: tuple[tuple[type[SluiceError], int], ...] = (
     (PayloadTooLarge, 413),
@@ -78,6 +78,11 @@ def event(exc: BaseException) -> bytes:
     return b"data: " + content + b"\n\n"
 
 
+def log_crash(record: Record, exc: BaseException) -> None:
+    """Where the request id leads to."""
+    logger.error("Unexpected error", exc_info=exc, extra={"request_id": record.request_id})
+
+
 def code_of(exc: BaseException) -> str | None:
     """What `exc` is called where it is told."""
     return exc.code if isinstance(exc, SluiceError) else INTERNAL_CODE
@@ -125,9 +130,9 @@ async def on_http_exception(request: Request, exc: Exception) -> Response:
     return response(exc.status_code, message, headers=exc.headers)
 
 
-async def on_crash(_: Request, exc: Exception) -> Response:
+async def on_crash(request: Request, exc: Exception) -> Response:
     """A bug of ours."""
-    logger.error("Unexpected error", exc_info=exc)
+    log_crash(record_of(request), exc)
     return response(500, INTERNAL, code=INTERNAL_CODE)
 
 

@@ -10,7 +10,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
-from deployments import signals
+from deployments import logs, signals
 from deployments.adapter_store import RayStore
 from deployments.adapters import Adapters, Served
 from deployments.dispatcher import Rules
@@ -30,7 +30,8 @@ from serve_app.auth_config import keyring
 from serve_app.config import Settings
 from serve_app.http.app import ENDPOINTS, create_app
 from serve_app.http.metrics import Requests
-from serve_app.http.record import Tracer
+from serve_app.http.record import Reader, Tracer
+from serve_app.http.request_log import RequestLog
 from serve_app.http.service import Service
 from serve_app.model_config import ModelConfig
 from serve_app.router_config import RouterConfig
@@ -52,6 +53,9 @@ class Ingress:
         tracing: Mapping[str, str] | None = None,
     ) -> None:
         """`tracing` are OpenTelemetry's variables where this node has no others."""
+        me = serve.get_replica_context()
+        log = logs.LogOptions.of_environment()
+        logs.install(log, deployment=me.deployment, replica=me.replica_id.unique_id)
         gc.set_threshold(*_GC_THRESHOLDS)
         self._deployments = {name: engine.deployment_name for name, engine in engines.items()}
         config = Settings.model_validate(settings)
@@ -64,7 +68,6 @@ class Ingress:
         )
         if any(model.engine_args.get("runner") != "pooling" for model in config.models):
             forms.start()
-        me = serve.get_replica_context()
         router = Router(
             engines,
             max_sequences=config.router.max_sequences,
@@ -74,6 +77,9 @@ class Ingress:
         )
         self._trace(tracing, me.replica_id.unique_id)
         self._requests = Requests()
+        self._readers: tuple[Reader, ...] = (self._requests.ended,)
+        if config.log.requests:
+            self._readers += (RequestLog(log),)
         self._loop_lag = LoopLag()
         self._service = Service(
             router=router,
@@ -112,7 +118,7 @@ class Ingress:
             )
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        return create_app(self._service, self._keys, (self._requests.ended,), self._tracer)
+        return create_app(self._service, self._keys, self._readers, self._tracer)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """What waits, comes and is done; Serve hands it to the autoscaling policy."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from serve_app.http.generation import Usage
     from serve_app.http.tracing import RequestTrace
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger(__name__)
 
 OTHER = "other"
 """What is no endpoint, or never came so far as to be one: a request without a key."""

@@ -127,6 +127,6 @@ class EventStream(Response):
                 batch = await stream.read()
         except Exception as exc:
             if not isinstance(exc, SluiceError):
-                errors.logger.error("Unexpected error in a stream", exc_info=exc)
+                errors.log_crash(record, exc)
             record.error = errors.code_of(exc)
             return errors.event(exc)

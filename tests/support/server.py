@@ -132,7 +132,7 @@ class Server:
 def start(
     config: Mapping[str, Any], *arguments: str, env: Mapping[str, str] | None = None
 ) -> Server:
-    """`python -m serve_app` on `config`, on a free port."""
+    """`python -m serve_app` on `config`, on a free port, with `env` in its environment."""
     port = free_port()
     file = Path(tempfile.mkstemp(prefix="sluice-test-", suffix=".yaml")[1])
     file.write_text(yaml.safe_dump({**config, "http": {"port": port}}))

@@ -169,7 +169,11 @@ class TestAnApplication:
         routers = deployment(application.application(settings))
         assert routers.func_or_class.__name__ == Ingress.__name__
         assert routers.num_replicas == 2
-        assert routers.ray_actor_options == {"num_cpus": 0.25, "resources": {"head": 1}}
+        assert routers.ray_actor_options == {
+            "num_cpus": 0.25,
+            "resources": {"head": 1},
+            "runtime_env": {"env_vars": settings.log.options.environment()},
+        }
         told, sources, engines = routers.init_args
         assert Settings.model_validate(told).model_dump() == settings.model_dump()
         assert sources == {"org/a": ("org/a", "main"), "b": ("embedded:sluice-small", None)}

@@ -93,7 +93,8 @@ class TestLaunch:
         model = ModelConfig(name="m", source=str(setup.directory), engine_args=ARGS)
         actor = engine_options(model, on_cpu=True, engines=1)["ray_actor_options"]
         of_sluice = {**actor["runtime_env"]["env_vars"]}
-        del of_sluice["VLLM_LOGGING_LEVEL"]
+        for of_the_log in ("VLLM_LOGGING_LEVEL", "PYTHONWARNINGS", "TORCH_CPP_LOG_LEVEL"):
+            del of_sluice[of_the_log]
         assert launch("alone", setup).environment == of_sluice
 
 

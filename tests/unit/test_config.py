@@ -1,4 +1,5 @@
 import json
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,45 @@ class TestDefaults:
         [model] = load(file, MODEL).models
         assert (model.num_replicas, model.num_cpus, model.engine_args) == (1, 1, {})
         assert (model.num_gpus, model.cpu_threads, model.revision) == (None, None, None)
+
+
+class TestTheLog:
+    @pytest.mark.parametrize(
+        ("content", "line"),
+        [
+            ("log: {level: loud}", "log.level: "),
+            ("log: {level: INFO}", "log.level: "),
+            ("log: {format: xml}", "log.format: "),
+            ("log: {requests: sometimes}", "log.requests: "),
+            ("log: {exception_messages: 7}", "log.exception_messages: "),
+            ("log: {levle: info}", "log.levle: "),
+        ],
+    )
+    def test_that_is_none_is_refused(self, content: str, line: str, file: Path) -> None:
+        assert refusal_of(file, content).startswith(line)
+
+    @pytest.mark.parametrize(
+        ("form", "terminal", "no_color", "expected"),
+        [
+            ("auto", True, "", ("console", True)),
+            ("auto", True, "1", ("console", False)),
+            ("auto", False, "", ("json", False)),
+            ("json", True, "", ("json", False)),
+            ("console", False, "", ("console", False)),
+        ],
+    )
+    def test_is_for_people_where_a_terminal_is(
+        self,
+        form: str,
+        terminal: bool,
+        no_color: str,
+        expected: tuple[str, bool],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+        monkeypatch.setenv("NO_COLOR", no_color)
+        options = config.load({"log.format": form}).log.options
+        assert (options.format, options.colors) == expected
 
 
 class TestSources:

@@ -11,6 +11,7 @@ PROGRAM = Path(haproxy.__file__).with_name("haproxy.sh")
 NOT_FOUND = 'http-request return status 404 content-type text/plain lf-string "Path'
 CONFIG = f"""\
 global
+    log 127.0.0.1:514 local0 info
     tune.bufsize 16384
 defaults
     mode http
@@ -58,7 +59,11 @@ def start(file: Path, program: str = "/bin/echo", local: bool = False, *options:
 
 def test_serves_configuration_has_the_lines_that_are_corrected() -> None:
     assert NOT_FOUND in HAPROXY_CONFIG_TEMPLATE
-    for line in ("defaults", "    errorfile 502 {{ config.error_file_path }}"):
+    for line in (
+        "defaults",
+        "    log {{ config.log_target }} local0 info",
+        "    errorfile 502 {{ config.error_file_path }}",
+    ):
         assert line in HAPROXY_CONFIG_TEMPLATE.splitlines()
 
 
@@ -73,6 +78,11 @@ def test_serves_own_words_for_errors_are_replaced(file: Path) -> None:
     assert NOT_FOUND not in text
     assert haproxy.defaults() in text
     assert text.index("http-error") > text.index("defaults")
+
+
+def test_requests_are_not_in_the_systems_log(file: Path) -> None:
+    start(file)
+    assert "    log 127.0.0.1:514 local0 notice\n" in file.read_text()
 
 
 def test_a_second_start_corrects_nothing_twice(file: Path) -> None:

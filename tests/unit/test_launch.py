@@ -13,7 +13,8 @@ import ray
 from ray.serve import Application
 
 import serve_app
-from deployments import engine_args
+from deployments import engine_args, logs
+from deployments.logs import LogOptions
 from serve_app import environment, launch
 from serve_app.config import ConfigError, Settings
 from tests.support.server import free_port
@@ -35,12 +36,16 @@ class Started:
         self.prepared: dict[str, bool] = {}
         self.swept = 0
         self.scheduled: list[tuple[int, int]] = []
+        self.log: LogOptions | None = None
 
     def serve(self, settings: Settings, _: launch.Cluster) -> None:
         self.settings = settings
 
     def prepare(self, **how: bool) -> None:
         self.prepared = how
+
+    def install(self, options: LogOptions) -> None:
+        self.log = options
 
     def sweep(self) -> None:
         self.swept += 1
@@ -55,6 +60,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     monkeypatch.setattr(launch, "_serve", started.serve)
     monkeypatch.setattr(launch, "Reaper", lambda: started)
     monkeypatch.setattr(environment, "prepare", started.prepare)
+    monkeypatch.setattr(logs, "install", started.install)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(os, "sched_setscheduler", started.schedule)
     return started
