@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import msgspec
 
-PROTOCOL = 5
+PROTOCOL = 6
 
 
 class StructuredOutputs(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, frozen=True):

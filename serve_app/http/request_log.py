@@ -106,7 +106,7 @@ def fields(record: Record) -> dict[str, Any]:
         "duration_ms": _ms(record.began, record.ended),
         **_stages(record),
         "engines": list(dict.fromkeys(hop.engine for hop in hops)) or None,
-        "moves": sum(hop.outcome == "moved" for hop in hops) if hops else None,
+        "moves": sum(len(ticket.hops) - 1 for ticket in tickets if ticket.hops) if hops else None,
         "finish_reasons": [t.finish_reason for t in tickets if t.finish_reason] or None,
     }
     return {name: value for name, value in known.items() if value is not None}

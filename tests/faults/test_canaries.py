@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,7 +88,8 @@ class Birds:
         for folder in (self._folder, HAPROXY_FILES):
             for file in folder.rglob("*"):
                 if file.is_file() and not file.is_symlink():
-                    yield str(file), file.read_bytes()
+                    with suppress(FileNotFoundError):  # another server's, which has ended
+                        yield str(file), file.read_bytes()
 
     def close(self) -> None:
         self.server.kill()

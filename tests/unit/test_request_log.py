@@ -140,7 +140,7 @@ class TestTheLine:
             await running.serving.die()
             await task
         line = log.line
-        assert (line["level"], line["status"]) == ("error", 503)
+        assert (line["level"], line["status"], line["moves"]) == ("error", 503, 0)
         assert line["queue_ms"] >= 0
         assert "ttft_ms" not in line
 
