@@ -14,8 +14,9 @@ import json
 import multiprocessing
 import platform
 import time
-from collections.abc import Callable, Sequence
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from deployments.messages import Sampling
@@ -50,9 +51,23 @@ class _Sink(BaseHTTPRequestHandler):
 
 
 def _serve(ports: Any) -> None:
-    server = HTTPServer(("127.0.0.1", 0), _Sink)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Sink)
     ports.put(server.server_address[1])
     server.serve_forever()
+
+
+@contextmanager
+def serve_sink() -> Iterator[int]:
+    """The port of a process that takes spans over HTTP, and does nothing with them."""
+    spawning = multiprocessing.get_context("spawn")
+    ports = spawning.Queue()
+    sink = spawning.Process(target=_serve, args=(ports,), daemon=True)
+    sink.start()
+    try:
+        yield ports.get(timeout=30)
+    finally:
+        sink.kill()
+        sink.join()
 
 
 async def _endpoint(scope: Any, receive: Any, send: Any) -> None:
@@ -162,15 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--requests", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
-    spawning = multiprocessing.get_context("spawn")
-    ports = spawning.Queue()
-    sink = spawning.Process(target=_serve, args=(ports,), daemon=True)
-    sink.start()
-    try:
-        figures = measure(options.requests, options.rounds, ports.get(timeout=30))
-    finally:
-        sink.kill()
-        sink.join()
+    with serve_sink() as port:
+        figures = measure(options.requests, options.rounds, port)
     print(platform.platform(), platform.python_version())
     for name, figure in figures.items():
         print(f"{figure:8.1f} us  {name}")

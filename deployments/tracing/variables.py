@@ -31,7 +31,7 @@ class BadVariableError(ValueError):
 
 def of(environ: Mapping[str, str]) -> dict[str, str]:
     """All of them; one that is empty counts as unset, as OpenTelemetry has it."""
-    return {n: value for n, value in environ.items() if n.startswith(_PREFIX) and value.strip()}
+    return {n: v.strip() for n, v in environ.items() if n.startswith(_PREFIX) and v.strip()}
 
 
 def take(environ: MutableMapping[str, str]) -> dict[str, str]:

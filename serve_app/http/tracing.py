@@ -19,7 +19,15 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from opentelemetry.context import Context as OtelContext
-from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanKind,
+    StatusCode,
+    Tracer,
+    get_current_span,
+    set_span_in_context,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from deployments.ticket import Hop, Ticket
@@ -69,15 +77,18 @@ class RequestTracer:
         route = self._routes.get(path.removeprefix(scope.get("root_path", "")))
         if route is None:
             return
+        parent = self._parent(record)
         span = self._tracer.start_span(
             f"{record.method} {route}",
-            self._parent(record),
+            parent,
             SpanKind.SERVER,
             attributes.of_begun(record.method, route, scope),
             start_time=record.began_unix_ns,
         )
-        record.trace_id = f"{span.get_span_context().trace_id:032x}"
-        if span.is_recording():
+        sampled = span.is_recording()
+        if sampled or get_current_span(parent).get_span_context().is_valid:
+            record.trace_id = f"{span.get_span_context().trace_id:032x}"
+        if sampled:
             record.trace = RequestTrace(self._tracer, record, route, span)
             record.trace.wants_content = self._wants_content
 

@@ -21,8 +21,9 @@ import pytest
 from serve_app import access
 from serve_app.http.chat_request import ChatRequest
 from serve_app.http.completion_request import CompletionRequest
-from tests.support import models
+from tests.support import models, otlp
 from tests.support.canaries import Canaries
+from tests.support.otlp import Received
 from tests.support.server import Server, eventually, start
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -55,15 +56,17 @@ class Syslog(threading.Thread):
 
 
 class Birds:
-    """A server with a key, the folder of its Ray session, and what it sends to the system's log."""
+    """A server with a key, the folder of its Ray session, and what it sends to the system's log and
+    of traces."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, traces: Received) -> None:
         self.canaries = Canaries()
         pepper = self.canaries.new() + self.canaries.new()
         self.key = f"{access.PREFIX}user-{self._secret()}"
         user = {"id": "user", "hash": access.digest(pepper, self.key).hex(), "tenant": "t"}
         self._syslog = Syslog()
         self._folder = folder
+        self._traces = traces
         self.server = start(
             {
                 "models": models.CONFIG["models"][:1],
@@ -73,6 +76,8 @@ class Birds:
             env={
                 "RAY_TMPDIR": str(folder),
                 "RAY_SERVE_HAPROXY_LOG_TARGET": f"127.0.0.1:{self._syslog.port}",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": traces.endpoint,
+                "OTEL_BSP_SCHEDULE_DELAY": "250",
             },
         )
         self.server.headers["authorization"] = f"Bearer {self.key}"
@@ -81,10 +86,11 @@ class Birds:
         return self.canaries.add(self.canaries.new().ljust(access.SECRET_LENGTH, "x"))
 
     def told(self) -> Iterator[tuple[str, bytes]]:
-        """Everything that the server has told anybody but the client; traces belong here, too."""
+        """Everything that the server has told anybody but the client."""
         yield "stdout and stderr", self.server.log.read_bytes()
         yield "/metrics", self.server.get("/metrics").content
         yield "the system's log", b"".join(self._syslog.received)
+        yield "traces", b"".join(self._traces.raw)
         for folder in (self._folder, HAPROXY_FILES):
             for file in folder.rglob("*"):
                 if file.is_file() and not file.is_symlink():
@@ -99,8 +105,8 @@ class Birds:
 @pytest.fixture
 def birds() -> Iterator[Birds]:
     # pytest's own folders have names that are too long for the sockets in them.
-    with tempfile.TemporaryDirectory(prefix="ray-") as folder:
-        birds = Birds(Path(folder))
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder, otlp.over_http() as traces:
+        birds = Birds(Path(folder), traces)
         try:
             birds.server.wait_until_ready()
             yield birds
@@ -129,7 +135,8 @@ def test_no_secret_of_a_client_is_told_to_anybody_else(birds: Birds) -> None:
     eventually(server.is_ready, 120, "the engine is replaced")
     told = list(birds.told())
     sizes = {name: len(content) for name, content in told}
-    assert min(sizes[name] for name in ("stdout and stderr", "/metrics", "the system's log")) > 0
+    told_to = "stdout and stderr", "/metrics", "the system's log", "traces"
+    assert min(sizes[name] for name in told_to) > 0
     assert sum(".err" in name for name in sizes) > 2, "the session's folder was looked through"
     assert canaries.found_in(told) == []
 

@@ -193,6 +193,14 @@ class TestOneStreamedRequest:
         assert inference["gen_ai.request.max_tokens"] == TOKENS
         assert inference["gen_ai.response.finish_reasons"] == ["length"]
 
+    def test_its_id_is_in_the_line_of_the_log(self, traced: Traced, answer: Answer) -> None:
+        def lines() -> list[str]:
+            log = traced.server.log.read_text(errors="replace").splitlines()
+            return [line for line in log if answer.trace_id in line]
+
+        eventually(lambda: bool(lines()), 10, "the line is written")
+        assert answer.request_id in lines()[0]
+
     def test_says_nothing_of_its_text(self, traced: Traced, trace: Trace) -> None:
         assert trace.spans
         assert not [raw for raw in traced.received.raw if b"s3cret" in raw]

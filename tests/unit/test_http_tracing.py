@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -14,6 +15,7 @@ from opentelemetry.semconv.attributes import error_attributes, http_attributes, 
 from deployments.dispatcher import Rules
 from deployments.messages import Delta
 from serve_app.http.app import ENDPOINTS
+from serve_app.http.record import Record
 from serve_app.http.trace_content import Content
 from serve_app.http.tracing import RequestTracer
 from tests.unit.fakes import FakeClock, until
@@ -32,6 +34,8 @@ from tests.unit.spans import Kept, seconds
 
 TRACE, CLIENTS = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SERVER, INFERENCE = f"POST {CHAT}", f"chat {MODEL}"
+JSON = {"type": "json_object"}
+DOC = Path(__file__).parents[2] / "docs" / "tracing.md"
 STAGES = ["receive", "validate", "tokenize", "admit"]
 
 
@@ -138,6 +142,15 @@ class TestAttributes:
             gen_ai_attributes.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: 0,
             gen_ai_attributes.GEN_AI_RESPONSE_FINISH_REASONS: ("stop",),
         }
+
+    async def test_are_all_in_the_documentation(self) -> None:
+        async with traced(echo=2) as (site, kept):
+            await site.post(CHAT, chat(n=2, top_k=3, seed=1, response_format=JSON, stream=True))
+            await site.post(CHAT, chat(temperature=9))
+        names = {name for span in kept.spans for name in span.attributes or {}}
+        text = DOC.read_text(encoding="utf-8")
+        assert [name for name in sorted(names) if f"`{name}`" not in text] == []
+        assert "gen_ai.output.type" in names
 
     async def test_have_nothing_that_a_client_may_write_as_it_likes(self) -> None:
         secret = "s3cret"
@@ -269,6 +282,26 @@ class TestAClientsContext:
             response = await site.post(CHAT, chat(), {"traceparent": wrong})
         assert response.status_code == 200
         assert kept.one(SERVER).parent is None
+
+
+class TestTheIdInTheRecord:
+    """Which is the one in the log."""
+
+    @pytest.mark.parametrize(
+        ("sampler", "flags", "known"),
+        [(ALWAYS_ON, None, True), (ALWAYS_OFF, None, False), (DEFAULT_ON, "00", True)],
+        ids=["sampled", "not sampled", "sampled elsewhere, maybe"],
+    )
+    async def test_is_there_where_it_leads_somewhere(
+        self, sampler: Sampler, flags: str | None, known: bool
+    ) -> None:
+        records: list[Record] = []
+        async with traced(sampler, echo=1, readers=[records.append]) as (site, _):
+            await site.post(CHAT, chat(), {} if flags is None else traceparent(flags))
+        [record] = records
+        assert (record.trace_id is not None) == known
+        if flags is not None:
+            assert record.trace_id == TRACE
 
 
 class TestWhatDoesNotEndWell:

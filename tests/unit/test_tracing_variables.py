@@ -147,6 +147,11 @@ class TestWhatIsTaken:
         environ = {"OTEL_TRACES_EXPORTER": " ", "OTEL_SERVICE_NAME": "a", "PATH": "/bin"}
         assert variables.of(environ) == {"OTEL_SERVICE_NAME": "a"}
 
+    def test_space_around_a_value_is_none_of_it(self) -> None:
+        assert variables.of({"OTEL_TRACES_SAMPLER": " always_on\n"}) == {
+            "OTEL_TRACES_SAMPLER": "always_on"
+        }
+
     def test_they_can_be_taken_out_of_an_environment(self) -> None:
         environ = {"OTEL_TRACES_EXPORTER": "", "OTEL_SERVICE_NAME": "a", "PATH": "/bin"}
         assert variables.take(environ) == {"OTEL_SERVICE_NAME": "a"}
