@@ -24,10 +24,17 @@ def find_models(options: Namespace, environ: Mapping[str, str]) -> None:
     mix = dict(mixes.parse(options.mix))
     generates = options.trace or any(mix[kind] for kind in mix if kind != _EMBEDDING)
     lacks_embedding = mix.get(_EMBEDDING) and not options.embedding_model
-    if (options.model or not generates) and not lacks_embedding:
+    if not generates and not lacks_embedding:
         return
-    models = Models(Client(options.host, key_of(environ), timeout_s=options.timeout))
-    if generates and not options.model:
+    try:
+        models = Models(Client(options.host, key_of(environ), timeout_s=options.timeout))
+    except NoModel:
+        if options.model and not lacks_embedding:
+            return  # who names all models needs no list; how long they may grow nobody knows then
+        raise
+    if generates and options.model:
+        options.context = models.context_of(options.model)
+    elif generates:
         options.model, options.context = models.generating()
     if lacks_embedding:
         try:

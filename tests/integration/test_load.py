@@ -7,7 +7,7 @@ import pytest
 from tests.support import locusts, models
 from tests.support.server import Server
 
-AGREES_WITHIN = 0.1
+AGREES_WITHIN, A_BUCKET = 0.1, 0.3
 WORDS = (
     *("-u", "2", "-r", "2", "--run-time", "6", "--stop-timeout", "20", "--think", "0.1"),
     *("--lengths", "16x8", "--mix", "chat=1,embeddings=1"),
@@ -50,6 +50,6 @@ def test_what_clients_saw_is_what_the_server_says(server: Server, tmp_path: Path
             run.compared[f"{kind} {who}"] for who in ("seen by clients", "by the server")
         )
         assert clients["observed"] == theirs["observed"] != "0"
-        for column in ("p50", "p95"):
-            seen = pytest.approx(float(clients[column]), rel=AGREES_WITHIN)
+        for column, within in (("p50", AGREES_WITHIN), ("p95", A_BUCKET)):
+            seen = pytest.approx(float(clients[column]), rel=within)
             assert float(theirs[column]) == seen, run.output
