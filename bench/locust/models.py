@@ -25,7 +25,9 @@ class Models:
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise NoModel(f"--host: GET /v1/models: {exc}") from exc
         # Adapters are models too, but nobody means them who names none.
-        self._listed = [model for model in self._all if not model.get("parent")]
+        self._listed: Sequence[dict[str, Any]] = [
+            model for model in self._all if not model.get("parent")
+        ]
 
     def generating(self) -> tuple[str, int | None]:
         """The first that completes a prompt, and its context. Raises NoModel."""
