@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from deployments.autoscaling_metrics import Decisions
 from deployments.scheduling.autoscaling import decide
 from deployments.scheduling.budget import Claim, share
 from deployments.scheduling.scaling import Cause, Decision, Limits, State
@@ -50,6 +51,8 @@ class Plan:
     weight: float = 1.0
     gpu_budget: float | None = None
     """For all models that scale."""
+    model: str = ""
+    """What its model is called; the deployment's name is another."""
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> "Plan":
@@ -72,10 +75,18 @@ class _Member:
     complete: bool
 
 
+class Telling(Protocol):
+    """Who hears what is decided: deployments.autoscaling_metrics.Decisions."""
+
+    def wants(self, model: str, replicas: int) -> None: ...
+    def changed(self, model: str, by: int, cause: Cause) -> None: ...
+
+
 @dataclass
 class Autoscaler:
     """Of one application."""
 
+    telling: Telling
     _routers: Heard | None = None
     _members: dict[str, _Member] = field(default_factory=dict)
 
@@ -95,8 +106,10 @@ class Autoscaler:
             logger.warning("%s: not every router is heard, so it does not shrink", name)
         self._members[name] = member = _Member(state, claim, now, told, seen.complete)
         decision = self._shared(name, decision, plan, now)
+        self.telling.wants(plan.model, decision.replicas)
         if decision.replicas != member.told:
             logger.info("%s: %d replicas, %s", name, decision.replicas, decision)
+            self.telling.changed(plan.model, decision.replicas - member.told, decision.cause)
             member.told = decision.replicas
         return decision
 
@@ -123,4 +136,6 @@ _autoscalers: dict[str, Autoscaler] = {}
 
 def of(application: str) -> Autoscaler:
     """The autoscaler of an application."""
-    return _autoscalers.setdefault(application, Autoscaler())
+    if application not in _autoscalers:
+        _autoscalers[application] = Autoscaler(Decisions(application))
+    return _autoscalers[application]

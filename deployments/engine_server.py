@@ -106,15 +106,15 @@ class EngineServer:
             routers=max(1, len(self._inboxes)),
         )
 
-    def on_step(self, batches: dict[Hashable, list[Delta]]) -> None:
-        """Send each router its deltas of this step."""
+    def on_step(self, batches: dict[Hashable, list[Delta]], made_at: float) -> None:
+        """Send each router its deltas of this step, which the engine core made at `made_at`."""
         if not batches:
             return
         load = self.load()
         for router, deltas in batches.items():
             assert isinstance(router, Connection)
             self._quiet.discard(router)
-            router.send(Step(deltas, load))
+            router.send(Step(deltas, load, made_at, self._now() - made_at))
 
     async def drain(self, timeout_s: float) -> None:
         """Tell routers to send no more, and wait until every sequence has ended.

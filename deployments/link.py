@@ -20,6 +20,7 @@ from deployments.messages import (
     Submit,
     ToRouter,
 )
+from deployments.metering.inter_token import Moment
 from deployments.metering.meter import Meter
 from deployments.scheduling.breaker import Breaker
 from deployments.scheduling.room import Capacity, Room, room
@@ -155,6 +156,8 @@ class EngineLink:
         identity = next(self._ids)
         ticket.place = (self, identity)
         ticket.placed_at, ticket.first_at = self._now(), None
+        if ticket.last is not None:
+            ticket.last = Moment(ticket.last.at, None)
         ticket.hops.append(Hop(self.replica.id, ticket.placed_at))
         ticket.owed, ticket.began_with = ticket.remaining, len(ticket.emitted)
         # A form is checked before the engine takes the prompt in, and others need not wait for it.
@@ -214,11 +217,11 @@ class EngineLink:
         if aborting:
             connection.send(Abort(aborting))
 
-    def _on_message(self, _: Connection[ToRouter], message: ToRouter) -> None:
+    def _on_message(self, connection: Connection[ToRouter], message: ToRouter) -> None:
         if isinstance(message, Refusal):
             logger.error("Engine replica %s refuses: %s", self.replica.id, message.reason)
             return
-        self._heard_at = self._now()
+        self._heard_at = connection.received_at
         self.report = report = message.load
         tokens = self._deliver(message) if message.deltas else 0
         self._had = len(self._tickets)
@@ -227,9 +230,10 @@ class EngineLink:
 
     def _deliver(self, step: Step) -> int:
         tickets = self._tickets
-        observe, now = self._dispatch.meter.inter_token_s.observe, self._heard_at
-        tokens = times = 0
-        between = 0.0  # of the last so many tokens: nearly all of a step came as long after others
+        inter_token = self._dispatch.meter.inter_token
+        moment = Moment(self._heard_at, step.made_at)
+        tokens = later = times = 0
+        last, share = None, 0  # of so many tokens: nearly all of a step come behind one other step
         for delta in step.deltas:
             ticket = tickets.get(delta.id)
             if ticket is None:
@@ -243,19 +247,23 @@ class EngineLink:
             if count := len(delta.token_ids):
                 tokens += count
                 ticket.account.generated += count
-                if ticket.last_at is not None:
-                    gap = (now - ticket.last_at) / count
-                    if gap != between:
-                        observe(between, times)
-                        between, times = gap, 0
-                    times += count
-                ticket.last_at = now
+                if ticket.last is not last or count != share:
+                    if last is not None:
+                        inter_token.observe(last, moment, share, times)
+                        later += times
+                    last, share, times = ticket.last, count, 0
+                times += count
+                ticket.last = moment
             ticket.emitted += delta.token_ids
             if delta.finish_reason is not None:
                 self._settle(ticket, "finished")
                 self._dispatch.ended(self, ticket, delta)
             ticket.stream.push(ticket.index, delta)
-        observe(between, times)
+        if last is not None:
+            inter_token.observe(last, moment, share, times)
+            later += times
+        took_s = step.held_s + self._now() - self._heard_at
+        inter_token.framework_s.observe(took_s, later)
         self._owed -= tokens
         return tokens
 
@@ -318,7 +326,7 @@ class EngineLink:
     async def _connect(self) -> None:
         self._lost.clear()
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection[ToRouter](ToRouter, self._on_message, self._on_lost),
+            lambda: Connection[ToRouter](ToRouter, self._on_message, self._on_lost, now=self._now),
             self.replica.host,
             self.replica.port,
         )

@@ -231,6 +231,11 @@ class Step(msgspec.Struct, array_like=True, tag=0, gc=False):
 
     deltas: list[Delta]
     load: Load
+    made_at: float = 0.0
+    """When the engine core made them, by its host's monotonic clock: to be compared with another of
+    the same engine's, and with nothing else."""
+    held_s: float = 0.0
+    """For how long the engine replica has had them since then."""
 
 
 class Refusal(msgspec.Struct, array_like=True, tag=1, frozen=True):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from deployments.messages import NOT_SAMPLED, Adapter, Pooling, Sampling, Sequence
 from deployments.metering.account import Account
+from deployments.metering.inter_token import Moment
 from deployments.scheduling.terms import Terms
 from deployments.stream import Stream
 from deployments.tracing.context import NONE, Trace
@@ -74,7 +75,7 @@ class Ticket:
         "hashes",
         "hops",
         "index",
-        "last_at",
+        "last",
         "moves",
         "owed",
         "place",
@@ -137,7 +138,7 @@ class Ticket:
         """When an engine last got it."""
         self.first_at: float | None = None
         """When the first delta of that engine came."""
-        self.last_at: float | None = None
+        self.last: Moment | None = None
         """When tokens last came, from whatever engine."""
         self.moves = 0
         """How often it has lost an engine."""

@@ -143,9 +143,10 @@ class VllmEngine:
         """When the engine core last answered anything (monotonic seconds)."""
 
     async def start(
-        self, on_step: Callable[[Batches], None], on_death: Callable[[Exception], None]
+        self, on_step: Callable[[Batches, float], None], on_death: Callable[[Exception], None]
     ) -> None:
-        """Begin to call `on_step` after each engine step; `on_death` once if the engine dies."""
+        """Begin to call `on_step` after each engine step, with the time when the engine core
+        made it (monotonic seconds); `on_death` once if the engine dies."""
         self._on_step = on_step
         self._llm.on_outputs = self._on_outputs
         self._llm.on_death = on_death
@@ -252,7 +253,7 @@ class VllmEngine:
             if last is not None:
                 self._end_trace(request.request_id, str(last.finish_reason))
                 self._forget(owner, sequence.id, request.request_id)
-                return self._on_step({owner: [last]})
+                return self._on_step({owner: [last]}, time.monotonic())
         return await self._add(request, running)
 
     async def _add(self, request: EngineCoreRequest, running: Running | Pooled) -> None:
@@ -330,7 +331,7 @@ class VllmEngine:
         if foreign:  # the canary's, or of a sequence just aborted
             self._llm.output_processor.process_outputs(foreign)
         self._observe(outputs, len(outputs.outputs) > len(foreign))
-        self._on_step(batches)
+        self._on_step(batches, outputs.timestamp)
         return stopped
 
     def _observe(self, outputs: EngineCoreOutputs, busy: bool) -> None:

@@ -3,9 +3,10 @@
 With the other modules named vllm_*, all that touches vLLM; written against 0.32.0's v1 scheduler.
 
 The router sends an engine the prompts of its next steps, and vLLM would take them as they came, in
-steps that are as full as they may be: who asks for the first time would wait for all of them, and
-then for a long step. A sequence that goes ahead is in the very next step, which takes in no other
-prompt.
+steps that are as full as they may be: who asks now and then beside a flood would wait for all of
+them, and then for a long step. A sequence that goes ahead is in the very next step, which takes in
+no other prompt. Before that it has to wait for the step under way, so while somebody goes ahead now
+and then, steps are kept short.
 
 With vLLM's `priority` policy the lowest number goes first, and of those that run the highest one
 gives way when the cache is full. The number is the time of arrival, which is vLLM's own order, and
@@ -14,37 +15,61 @@ than that, however many they are.
 """
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vllm.v1.core.sched.output import SchedulerOutput
-from vllm.v1.request import Request
+if TYPE_CHECKING:
+    from vllm.v1.core.sched.output import SchedulerOutput
+    from vllm.v1.request import Request
 
 AHEAD_S = 0.5
+SHORT_FOR_S = 10.0
+"""For so long after one that went ahead the steps are short."""
+SHORT_SHARE = 4
+"""A short step takes in one in so many of the tokens of a full one, beside those that generate."""
 
 
 def priority(now: float, *, ahead: bool) -> int:
-    """The `priority` of a sequence that comes now, in the seconds of `time.monotonic`."""
-    return int(1000 * (now - AHEAD_S if ahead else now))
+    """The `priority` of a sequence that comes now, in the seconds of `time.monotonic`.
+
+    Half milliseconds: the last bit tells who goes ahead.
+    """
+    return 2 * int(1000 * (now - AHEAD_S)) if ahead else 2 * int(1000 * now) + 1
+
+
+def goes_ahead(number: int) -> bool:
+    """Whether that is the `priority` of a sequence that goes ahead."""
+    return number % 2 == 0
 
 
 class Ordered:
-    """What vLLM's schedulers lack: a step for those that go ahead."""
+    """What vLLM's schedulers lack: steps for those that go ahead."""
 
-    running: list[Request]
+    running: "list[Request]"
     max_num_running_reqs: int
     max_num_active_reqs: int
     max_num_scheduled_tokens: int
+    now = staticmethod(time.monotonic)
+    _short_until = 0.0
 
-    def schedule(self, *args: Any, **kwargs: Any) -> SchedulerOutput:
-        """Plan a step; what goes ahead, or has waited for so long, has it for itself."""
-        urgent = self._urgent()
-        if not urgent:
+    def schedule(self, *args: Any, **kwargs: Any) -> "SchedulerOutput":
+        """Plan a step."""
+        now = self.now()
+        urgent = self._urgent(now)
+        if urgent:
+            self._short_until = now + SHORT_FOR_S
+        elif now >= self._short_until:
             return super().schedule(*args, **kwargs)  # type: ignore[misc]
-        first = urgent[0].priority
-        held = [one for one in self.running if one.is_prefill_chunk and one.priority > first]
-        self.running = [one for one in self.running if one not in held]
+        held: list[Request] = []
         most = self.max_num_scheduled_tokens
-        self.max_num_scheduled_tokens = min(most, sum(map(_to_compute, self.running + urgent)))
+        if urgent:
+            first = urgent[0].priority
+            held = [one for one in self.running if one.is_prefill_chunk and one.priority > first]
+            self.running = [one for one in self.running if one not in held]
+            wanted = sum(map(_to_compute, self.running + urgent))
+        else:
+            wanted = most // SHORT_SHARE
+            wanted += sum(not one.is_prefill_chunk for one in self.running)
+        self.max_num_scheduled_tokens = min(most, wanted)
         self._more_slots(-len(held))
         try:
             return super().schedule(*args, **kwargs)  # type: ignore[misc]
@@ -53,12 +78,12 @@ class Ordered:
             self._more_slots(len(held))
             self.max_num_scheduled_tokens = most
 
-    def _urgent(self) -> list[Request]:
-        """Those that wait and came early enough by their numbers, the first of them first."""
+    def _urgent(self, now: float) -> "list[Request]":
+        """Those that wait and came early enough by their numbers, if one goes ahead of the rest."""
         waiting = self.waiting  # type: ignore[attr-defined]
-        came = priority(time.monotonic(), ahead=True)
-        if not waiting or waiting.peek_request().priority > came:
+        if not waiting or not goes_ahead(waiting.peek_request().priority):
             return []
+        came = priority(now, ahead=True)
         return [one for one in waiting if one.priority <= came]
 
     def _more_slots(self, count: int) -> None:
@@ -66,7 +91,7 @@ class Ordered:
         self.max_num_active_reqs += count
 
 
-def _to_compute(request: Request) -> int:
+def _to_compute(request: "Request") -> int:
     known: int = request.num_tokens_with_spec + request.num_output_placeholders
     computed: int = request.num_computed_tokens
     return max(1, known - computed)

@@ -84,11 +84,11 @@ def _count_cached(request: Request, num_computed_tokens: int) -> None:
         stats.set(request.num_prompt_tokens, cached, 0)
 
 
-class ResumingScheduler(_Resuming, Noting, Ordered, Scheduler):  # type: ignore[misc]
+class ResumingScheduler(_Resuming, Ordered, Noting, Scheduler):  # type: ignore[misc]
     """Plans a step when the one before it has ended."""
 
 
-class ResumingAsyncScheduler(_Resuming, Noting, Ordered, AsyncScheduler):  # type: ignore[misc]
+class ResumingAsyncScheduler(_Resuming, Ordered, Noting, AsyncScheduler):  # type: ignore[misc]
     """Plans a step while the one before it runs."""
 
 

@@ -8,6 +8,7 @@ router which replicas live, and carries the address and the secret.
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
@@ -38,12 +39,16 @@ class Connection(asyncio.Protocol, Generic[T]):
         on_message: Callable[["Connection[T]", T], None],
         on_lost: Callable[["Connection[T]"], None],
         on_made: Callable[["Connection[T]"], None] = lambda _: None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._decode = msgspec.msgpack.Decoder(incoming).decode
         self._encode_into = msgspec.msgpack.Encoder().encode_into
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_made = on_made
+        self._now = now
+        self.received_at = now()
+        """When the end of the message came that is handed on."""
         self.max_frame_bytes = MAX_FRAME_BYTES
         """A longer frame ends the connection."""
         self._transport: asyncio.Transport | None = None
@@ -65,6 +70,7 @@ class Connection(asyncio.Protocol, Generic[T]):
         self._on_lost(self)
 
     def data_received(self, data: bytes) -> None:
+        self.received_at = self._now()
         received = self._received
         received += data
         start, end = 0, len(received)

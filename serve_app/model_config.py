@@ -110,10 +110,10 @@ class ModelConfig(ChatConfig):
                 raise ValueError(f"{name} is set by this model's {_OURS[name]}")
             if name in engine_args.RESUMING:
                 raise ValueError(f"{name} is Sluice's own: streams move between engines by it")
-            if name in _VLLMS_TRACING:
-                raise ValueError(f"{name} is vLLM's own; Sluice has traces by OTEL_* variables")
             if name in engine_args.ORDER:
                 raise ValueError(f"{name} is Sluice's own: who holds few goes ahead by it")
+            if name in _VLLMS_TRACING:
+                raise ValueError(f"{name} is vLLM's own; Sluice has traces by OTEL_* variables")
             if known and name not in known:
                 raise ValueError(f"vLLM has no engine argument {name}")
         engine_args.structured_outputs_config(args)

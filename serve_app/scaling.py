@@ -32,6 +32,7 @@ def of_engines(model: ModelConfig, settings: Settings, *, fresh: bool = False) -
         "gpus": model.gpus,
         "weight": scaling.weight,
         "gpu_budget": gpu_budget(settings),
+        "model": model.name,
     }
     config = _config(
         "EnginePolicy",

@@ -41,15 +41,19 @@ class Client:
         )
 
     def get(self, path: str) -> Any:
-        """The JSON at `path`. Raises OSError or ValueError, which says the status and the code."""
+        """The JSON at `path`. Raises as `fetch` does."""
+        return json.loads(self.fetch(path))
+
+    def fetch(self, path: str) -> bytes:
+        """What is at `path`. Raises OSError or ValueError, which says the status and the code."""
         try:
             response = self._http.request("GET", self._prefix + path, headers=self._headers)
-            body = response.read()
+            body: bytes = response.read()
         except HTTPParseError as exc:
             raise ValueError(f"no HTTP: {exc}") from exc
         if response.status_code != 200:
             raise ValueError(_said(response.status_code, body))
-        return json.loads(body)
+        return body
 
     def ask(self, request: Request) -> Answer:
         """POST, to the end of the answer, whatever that is."""

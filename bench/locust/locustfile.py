@@ -14,7 +14,7 @@ from bench.locust import entries, options, slo
 from bench.locust.ending import Ending
 from bench.locust.models import NoModel
 from bench.locust.options import WrongOption
-from bench.locust.preparation import choose_users, find_models, set_shape
+from bench.locust.preparation import choose_users, find_models, set_shape, watch_server
 from bench.locust.users import Abusive, Arrivals, Batch, Chat, Completion, Embeddings, LongContext
 
 __all__ = ("Abusive", "Arrivals", "Batch", "Chat", "Completion", "Embeddings", "LongContext")
@@ -37,11 +37,14 @@ def _prepare(environment: Environment, runner: Runner, **_: Any) -> None:
             return  # its master tells it all the rest
         options.settle(given, os.environ)
         find_models(given, os.environ)
+        server = watch_server(given, os.environ)
     except (WrongOption, NoModel) as exc:
         sys.exit(f"locust: error: {exc}")
     environment.host = given.host
     choose_users(environment, given)
     set_shape(environment, runner, given)
-    ending = Ending(environment, slo.read(Path(given.slo)) if given.slo else [], given.csv_prefix)
+    objectives = slo.read(Path(given.slo)) if given.slo else []
+    ending = Ending(environment, objectives, given.csv_prefix, server)
+    events.test_start.add_listener(ending.begin)
     events.quitting.add_listener(ending.judge)
     events.quit.add_listener(ending.tell)

@@ -21,17 +21,27 @@ class Models:
         """Raises NoModel when there is no list."""
         self._client = client
         try:
-            listed: Sequence[dict[str, Any]] = client.get("/v1/models")["data"]
+            self._all: Sequence[dict[str, Any]] = client.get("/v1/models")["data"]
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise NoModel(f"--host: GET /v1/models: {exc}") from exc
         # Adapters are models too, but nobody means them who names none.
-        self._listed = [model for model in listed if not model.get("parent")]
+        self._listed: Sequence[dict[str, Any]] = [
+            model for model in self._all if not model.get("parent")
+        ]
 
     def generating(self) -> tuple[str, int | None]:
         """The first that completes a prompt, and its context. Raises NoModel."""
         body = {"prompt": "Hi", "max_tokens": 1}
         model = self._first("--model", COMPLETIONS, body)
         return model["id"], model.get("max_model_len")
+
+    def context_of(self, name: str) -> int | None:
+        """How many tokens a model takes, or the one that an adapter is for, where that is said."""
+        by_name = {model["id"]: model for model in self._all}
+        model = by_name.get(name, {})
+        base = by_name.get(model.get("parent"), {})
+        context: int | None = model.get("max_model_len") or base.get("max_model_len")
+        return context
 
     def embedding(self) -> str:
         """The first that embeds a text. Raises NoModel."""

@@ -16,6 +16,9 @@ from bench.locust import arrivals, mixes, slo
 from bench.locust.shapes import CONSTANT, SHAPES
 from bench.plan import Lengths
 
+KEY, METRICS_KEY = "OPENAI_API_KEY", "METRICS_API_KEY"
+"""Where the keys are: the users', and one that may read the server's metrics, if it is another."""
+
 
 class WrongOption(Exception):
     """The message names the option."""
@@ -79,12 +82,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     add("--timeout", type=_above(0.0), default=120.0, metavar="S", help="of silence: a failure")
     add("--seed", type=int, help="of prompts and arrivals; default: another one each time")
     add("--slo", type=_checked(_objectives), metavar="FILE", help="sets the exit code")
+    add(
+        "--server-metrics", metavar="URL", help="what the server itself has measured, beside it all"
+    )
 
 
 def settle(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
     """Check the options against each other and fill in what follows. Raises WrongOption."""
     options.host = address(options.host or environ.get("OPENAI_BASE_URL", ""))
     key_of(environ)
+    if options.server_metrics:
+        key_of(environ, METRICS_KEY)
+        _check_address("--server-metrics", options.server_metrics)
     _check_loop(options)
     options.mix = _mix(options)
     if options.seed is None:
@@ -100,20 +109,25 @@ def address(url: str) -> str:
     """The server's, with or without `/v1`. Raises WrongOption."""
     if not url:
         raise WrongOption("--host: where is the server? (or OPENAI_BASE_URL)")
-    parts = urlsplit(url)
-    if parts.username is not None:
-        raise WrongOption("--host: no password in the address; a key goes into OPENAI_API_KEY")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-        raise WrongOption(f"--host: {url} is not like https://llm.example.com or .../v1")
+    _check_address("--host", url)
     return url.rstrip("/").removesuffix("/v1")
 
 
-def key_of(environ: Mapping[str, str]) -> str | None:
+def key_of(environ: Mapping[str, str], name: str = KEY) -> str | None:
     """The key, which no option takes: a command line can be seen by others."""
-    key = environ.get("OPENAI_API_KEY") or None
+    key = environ.get(name) or None
     if key and not (key.isascii() and key.isprintable()):
-        raise WrongOption("OPENAI_API_KEY: has characters that no header may have")
+        raise WrongOption(f"{name}: has characters that no header may have")
     return key
+
+
+def _check_address(option: str, url: str) -> None:
+    parts = urlsplit(url)
+    if parts.username is not None:
+        raise WrongOption(f"{option}: no password in the address; a key goes into {KEY}")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        like = "https://llm.example.com/" + ("v1" if option == "--host" else "metrics")
+        raise WrongOption(f"{option}: {url} is not like {like}")
 
 
 def _check_loop(options: argparse.Namespace) -> None:

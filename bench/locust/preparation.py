@@ -11,7 +11,8 @@ from bench.locust import mixes
 from bench.locust.exchange import Client
 from bench.locust.loops import Closed, Open
 from bench.locust.models import Models, NoModel
-from bench.locust.options import Settings, key_of
+from bench.locust.options import METRICS_KEY, Settings, WrongOption, key_of
+from bench.locust.server_side import ServerSide
 from bench.locust.shapes import CONSTANT
 from bench.locust.users import Arrivals
 
@@ -23,10 +24,17 @@ def find_models(options: Namespace, environ: Mapping[str, str]) -> None:
     mix = dict(mixes.parse(options.mix))
     generates = options.trace or any(mix[kind] for kind in mix if kind != _EMBEDDING)
     lacks_embedding = mix.get(_EMBEDDING) and not options.embedding_model
-    if (options.model or not generates) and not lacks_embedding:
+    if not generates and not lacks_embedding:
         return
-    models = Models(Client(options.host, key_of(environ), timeout_s=options.timeout))
-    if generates and not options.model:
+    try:
+        models = Models(Client(options.host, key_of(environ), timeout_s=options.timeout))
+    except NoModel:
+        if options.model and not lacks_embedding:
+            return  # who names all models needs no list; how long they may grow nobody knows then
+        raise
+    if generates and options.model:
+        options.context = models.context_of(options.model)
+    elif generates:
         options.model, options.context = models.generating()
     if lacks_embedding:
         try:
@@ -37,6 +45,27 @@ def find_models(options: Namespace, environ: Mapping[str, str]) -> None:
             logging.getLogger(__name__).warning("no Embeddings users: %s", exc)
             del mix[_EMBEDDING]
             options.mix = mixes.text(mix)
+
+
+def watch_server(options: Namespace, environ: Mapping[str, str]) -> ServerSide | None:
+    """Who compares with what the server has measured, where that is wanted. Raises WrongOption."""
+    if not options.server_metrics:
+        return None
+    key = key_of(environ, METRICS_KEY) or key_of(environ)
+
+    def read() -> str:
+        client = Client(options.server_metrics, key, timeout_s=options.timeout)
+        try:
+            return client.fetch("").decode()
+        finally:
+            client.close()
+
+    server = ServerSide(read, options.model)
+    try:
+        server.begin()
+    except (OSError, ValueError) as exc:
+        raise WrongOption(f"--server-metrics: {options.server_metrics}: {exc}") from exc
+    return server
 
 
 def choose_users(environment: Environment, options: Namespace) -> None:

@@ -112,6 +112,18 @@ QUEUE_TIME = _histogram(
 ENGINE_TIME = _histogram(
     "sluice_engine_seconds", "model class", "From there to the first token: Ray, engine and back."
 )
+INTER_TOKEN_ENGINE = _histogram(
+    "sluice_inter_token_engine_seconds",
+    "model",
+    "Between a sequence's tokens, as the engine core made them.",
+    FINE_S,
+)
+INTER_TOKEN_FRAMEWORK = _histogram(
+    "sluice_inter_token_framework_seconds",
+    "model",
+    "How long a token behind the first was on its way: in the engine replica, and in the router.",
+    FINE_S,
+)
 PREDICTED = _histogram(
     "sluice_first_token_predicted_seconds",
     "model class",
@@ -177,6 +189,11 @@ HTTP_REQUESTS = _histogram(
     "sluice_http_request_seconds",
     "endpoint status",
     "From a request's headers to its answer's end.",
+)
+HTTP_ERRORS = _counter(
+    "sluice_http_errors_total",
+    "endpoint code",
+    "Requests answered with an error, be it in a stream that had begun, by the error's code.",
 )
 LOOP_LAG = _histogram(
     "sluice_event_loop_lag_seconds", "", "How late the event loop was, looked at 4 times a second."

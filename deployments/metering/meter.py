@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from deployments.metering import families
 from deployments.metering.account import Account
 from deployments.metering.histogram import Histogram
+from deployments.metering.inter_token import InterToken
 from deployments.scheduling.terms import Level
 from deployments.ticket import Ticket
 
@@ -32,7 +33,7 @@ class Meter:
         self.accounts = defaultdict[str, Account](Account)
         """By tenant."""
         self.first_token_s = Histogram(families.FINE_S)
-        self.inter_token_s = Histogram(families.FINE_S)
+        self.inter_token = InterToken()
         self.looked_up = self.found_cached = 0
         """Tokens, in engines' prefix caches."""
         self.finished = Counter[str]()

@@ -41,11 +41,14 @@ class Metrics:
             samples += source()
         return Snapshot(self.replica, samples)
 
+    def all_here(self) -> list[Snapshot]:
+        """The same, and what engines say of themselves."""
+        return [self.own(), Snapshot(self.replica, list(reading.of_engines(self.pools)))]
+
     async def scrape(self) -> bytes:
         """What Prometheus reads. It is written in a thread: of many series that takes a while."""
         others = await self._others()
-        engines = Snapshot(self.replica, list(reading.of_engines(self.pools)))
-        return await asyncio.to_thread(page, [self.own(), *others, engines])
+        return await asyncio.to_thread(page, [*self.all_here(), *others])
 
     async def _others(self) -> list[Snapshot]:
         try:

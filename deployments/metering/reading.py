@@ -52,7 +52,9 @@ def _of_meter(model: str, meter: Meter) -> Iterator[Sample]:
         families.PREFIX_CACHE_QUERIES: meter.looked_up,
         families.PREFIX_CACHE_HITS: meter.found_cached,
         families.TIME_TO_FIRST_TOKEN: meter.first_token_s,
-        families.INTER_TOKEN_LATENCY: meter.inter_token_s,
+        families.INTER_TOKEN_LATENCY: meter.inter_token.whole_s,
+        families.INTER_TOKEN_ENGINE: meter.inter_token.engine_s,
+        families.INTER_TOKEN_FRAMEWORK: meter.inter_token.framework_s,
     }
     for family, value in totals.items():
         yield Sample(family, value, (model,))

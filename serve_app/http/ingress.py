@@ -18,6 +18,8 @@ from deployments.forms import FormChecker
 from deployments.metering.loop_lag import LoopLag
 from deployments.metering.metrics import Metrics
 from deployments.metering.peers import Peers
+from deployments.metering.ray_export import Publishing, RayExport
+from deployments.metering.ray_registry import RayRegistry
 from deployments.metering.sample import Snapshot
 from deployments.router import Router
 from deployments.scheduling.terms import Level
@@ -98,6 +100,7 @@ class Ingress:
             sources={name: source for name, (source, _) in sources.items()},
             adapter_dirs=adapter_dirs(config),
         )
+        self._publishing = Publishing(RayExport(RayRegistry()), self._service.metrics.all_here)
 
     def _trace(self, given: Mapping[str, str] | None, me: str) -> None:
         """Begin to send spans, if that is wanted."""
@@ -127,7 +130,8 @@ class Ingress:
         return self._service.metrics.own()
 
     async def __del__(self) -> None:
-        if hasattr(self, "_service"):
+        if hasattr(self, "_publishing"):
+            await self._publishing.close()
             self._loop_lag.close()
             await self._service.router.close()
             await self._service.forms.close()

@@ -1,5 +1,6 @@
 """GET /metrics, and the counting of requests for it."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from starlette.requests import Request
@@ -26,10 +27,11 @@ async def get_metrics(request: Request) -> Response:
 
 
 class Requests:
-    """How long requests took, by endpoint and status."""
+    """How long requests took, by endpoint and status, and what errors they were answered with."""
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[str, int], Histogram] = {}
+        self._errors = Counter[tuple[str, str]]()
 
     def ended(self, record: Record) -> None:
         """Count one."""
@@ -38,8 +40,12 @@ class Requests:
         if histogram is None:
             histogram = self._seconds[key] = Histogram(families.HTTP_REQUESTS.bounds)
         histogram.observe(record.ended - record.began)
+        if record.error is not None:
+            self._errors[record.endpoint, record.error] += 1
 
     def samples(self) -> Iterator[Sample]:
         """All of them."""
         for (endpoint, status), seconds in self._seconds.items():
             yield Sample(families.HTTP_REQUESTS, seconds, (endpoint, str(status)))
+        for labels, count in self._errors.items():
+            yield Sample(families.HTTP_ERRORS, count, labels)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from serve_app.http.sse import COMMENT
-from tests.support import models
+from tests.support import models, ray_endpoint
 from tests.support.server import Server, eventually, start
 
 MODEL = models.CONFIG["models"][0]
@@ -47,3 +47,13 @@ def test_the_first_request_waits_and_succeeds(server: Server) -> None:
     assert content.startswith(COMMENT)
     assert content.endswith(b"data: [DONE]\n\n")
     assert len(server.engines(name)) == 1
+    eventually(lambda: _told(server, "up", "wake") == 1, 30, "Ray's endpoint tells that it woke")
+    assert _told(server, "down", "idle") == 1
+    wanted = ray_endpoint.scraped(server.processes())
+    assert wanted.values("ray_sluice_autoscaling_wanted_replicas", model=name) == [1]
+
+
+def _told(server: Server, direction: str, reason: str) -> float:
+    decisions = ray_endpoint.scraped(server.processes())
+    labels = {"model": MODEL["name"], "direction": direction, "reason": reason}
+    return decisions.sum("ray_sluice_autoscaling_decisions_total", **labels)

@@ -20,6 +20,14 @@ class Exposition:
             if sample.name == name and labels.items() <= sample.labels.items()
         ]
 
+    def labels(self, name: str) -> list[dict[str, str]]:
+        """Of each series, without the replica's."""
+        return [
+            {key: value for key, value in sample.labels.items() if key != "replica"}
+            for sample in self._samples
+            if sample.name == name
+        ]
+
     def sum(self, name: str, **labels: str) -> float:
         """Of all of them."""
         return sum(self.values(name, **labels))

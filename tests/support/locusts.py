@@ -24,8 +24,16 @@ class Run:
     @property
     def figures(self) -> dict[str, dict[str, str]]:
         """Of tokens, by kind of user and column."""
-        with Path(f"{self.csv_prefix}_tokens.csv").open(newline="") as file:
-            return {row["name"]: row for row in csv.DictReader(file)}
+        return self._rows("tokens", "name")
+
+    @property
+    def compared(self) -> dict[str, dict[str, str]]:
+        """What clients saw and what the server says, by row and column."""
+        return self._rows("server", "")
+
+    def _rows(self, what: str, key: str) -> dict[str, dict[str, str]]:
+        with Path(f"{self.csv_prefix}_{what}.csv").open(newline="") as file:
+            return {row[key]: row for row in csv.DictReader(file)}
 
 
 def command(*words: str) -> list[str]:

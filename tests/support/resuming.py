@@ -103,7 +103,7 @@ class _Program:
         self._begun: list[int] = []
         self._ended: dict[int, asyncio.Event] = {}
 
-    def on_step(self, batches: dict[Hashable, list[Delta]]) -> None:
+    def on_step(self, batches: dict[Hashable, list[Delta]], _made_at: float) -> None:
         for delta in batches.get(OWNER, []):
             if not self._deltas[delta.id]:
                 self._begun.append(delta.id)
@@ -136,7 +136,7 @@ class _Program:
             await self.engine.submit(OWNER, sequence)
         except BadRequest as exc:
             refusal = Delta(sequence.id, "", [], "error", error=exc.message, bad_request=True)
-            self.on_step({OWNER: [refusal]})
+            self.on_step({OWNER: [refusal]}, 0.0)
 
 
 async def _main() -> None:

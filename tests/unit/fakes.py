@@ -62,7 +62,7 @@ class FakeEngine:
     """
 
     def __init__(self, *, echo: int | None = None, now: Callable[[], float] = time.monotonic):
-        self.on_step: Callable[[dict[Hashable, list[Delta]]], None] = lambda _: None
+        self.on_step: Callable[[dict[Hashable, list[Delta]], float], None] = lambda *_: None
         self.echo = echo
         self.speaks_until = math.inf
         """After so many tokens of a sequence it says no more of it, until `resume`."""
@@ -132,7 +132,7 @@ class FakeEngine:
         await self.canary_gate.wait()
         self.last_progress = self._now()
 
-    def step(self, batches: dict[Hashable, list[Delta]]) -> None:
+    def step(self, batches: dict[Hashable, list[Delta]], made_at: float | None = None) -> None:
         """One engine step with these deltas; those with a finish reason end their sequences."""
         self.last_progress = self._now()
         for owner, deltas in batches.items():
@@ -140,7 +140,7 @@ class FakeEngine:
                 if delta.finish_reason is not None:
                     self.running.pop((owner, delta.id), None)
                     self._spoken.pop((owner, delta.id), None)
-        self.on_step(batches)
+        self.on_step(batches, self._now() if made_at is None else made_at)
 
     def say(self, owner: Hashable, sequence_id: int, text: str) -> None:
         """One step that gives one sequence one token."""

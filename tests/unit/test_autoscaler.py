@@ -27,6 +27,7 @@ OPTIONS = {
     "gpus": 1.0,
     "weight": 2.0,
     "gpu_budget": 8.0,
+    "model": "small",
 }
 
 
@@ -57,7 +58,21 @@ def engines(name: str, target: int, at: float = 1000.0) -> Context:
 
 
 def plan(budget: float | None = None, weight: float = 1.0) -> Plan:
-    return Plan(LIMITS, 1.0, weight, budget)
+    return Plan(LIMITS, 1.0, weight, budget, "small")
+
+
+class Told:
+    """What is told of decisions, in its order."""
+
+    def __init__(self) -> None:
+        self.wanted: list[tuple[str, int]] = []
+        self.changes: list[tuple[str, int, Cause]] = []
+
+    def wants(self, model: str, replicas: int) -> None:
+        self.wanted.append((model, replicas))
+
+    def changed(self, model: str, by: int, cause: Cause) -> None:
+        self.changes.append((model, by, cause))
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +82,13 @@ def no_memory() -> Iterator[None]:
 
 
 @pytest.fixture
-def scaler() -> Autoscaler:
-    return Autoscaler()
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def scaler(told: Told) -> Autoscaler:
+    return Autoscaler(told)
 
 
 class TestAPlan:
@@ -102,6 +122,21 @@ class TestADecision:
         for second in range(5):
             scaler.decide(engines("a", 0, 1000.0 + second), plan())
         assert [record.message for record in caplog.records] == ["a: 1 replicas, start"]
+
+    def test_is_a_metric_with_its_direction_and_its_reason(
+        self, scaler: Autoscaler, told: Told
+    ) -> None:
+        for second in range(3):
+            scaler.decide(engines("a", 0, 1000.0 + second), plan())
+        assert told.changes == [("small", 1, Cause.START)]
+        assert told.wanted == [("small", 1)] * 3
+
+    def test_for_fewer_is_one_downwards(self, scaler: Autoscaler, told: Told) -> None:
+        for _ in range(2):
+            scaler.decide(engines("a", 6), plan(6))
+            scaler.decide(engines("b", 6), plan(6))
+        assert told.changes == [("small", -3, Cause.BUDGET)] * 2
+        assert told.wanted[-1] == ("small", 3)
 
 
 class TestABudget:

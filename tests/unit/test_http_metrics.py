@@ -2,7 +2,7 @@
 
 import asyncio
 import pickle
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -11,6 +11,7 @@ from deployments.metering import peers as peers_module
 from deployments.metering.histogram import Histogram
 from deployments.metering.peers import Peers
 from deployments.metering.sample import Sample, Snapshot
+from serve_app.http import body
 from tests.support.exposition import Exposition
 from tests.unit.access_fixtures import bearer, entry, ring
 from tests.unit.http_fixtures import CHAT, COMPLETIONS, MODEL, Site, chat, completion, site
@@ -63,6 +64,47 @@ class TestAScrape:
             told = await scraped(running)
         assert told.values("sluice_requests_refused_total", **STANDARD) == [1]
         assert told.values("sluice_requests_admitted_total", **STANDARD) == [0]
+
+    async def test_counts_what_was_refused_before_there_was_a_queue_by_its_code(self) -> None:
+        keys = ring(entry("user"), entry("watcher", metrics=True))
+        user, name = bearer("user"), "sluice_http_errors_total"
+        async with site(keys=keys, max_body_bytes=1000) as running:
+            await running.post(CHAT, chat())
+            await running.post(CHAT, chat(), bearer("nobody"))
+            await running.post(CHAT, chat(n="x"), user)
+            await running.post(CHAT, chat(model="unheard-of"), user)
+            await running.post(CHAT, chat(user="x" * 2000), user)
+            await running.post(CHAT, chat(), {**user, "content-type": "text/plain"})
+            await running.http.get("/metrics", headers=user)
+            await running.http.get("/nothing", headers=user)
+            answer = await running.http.get("/metrics", headers=bearer("watcher"))
+        told = Exposition(answer.text)
+        assert told.labels(name) == [
+            {"endpoint": "other", "code": "missing_api_key"},
+            {"endpoint": "other", "code": "invalid_api_key"},
+            {"endpoint": CHAT, "code": "invalid_type"},
+            {"endpoint": CHAT, "code": "model_not_found"},
+            {"endpoint": CHAT, "code": "payload_too_large"},
+            {"endpoint": CHAT, "code": "unsupported_media_type"},
+            {"endpoint": "/metrics", "code": "metrics_required"},
+            {"endpoint": "other", "code": "not_found"},
+        ]
+        assert told.values(name) == [1] * 8
+
+    async def test_counts_a_body_that_does_not_come(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(body, "BODY_S", 0.01)
+        forever = asyncio.Event()
+
+        async def content() -> AsyncIterator[bytes]:
+            yield b"{"
+            await forever.wait()
+
+        async with site() as running:
+            headers = {"content-type": "application/json"}
+            answer = await running.http.post(CHAT, content=content(), headers=headers)
+            assert answer.status_code == 408
+            told = await scraped(running)
+        assert told.values("sluice_http_errors_total", code="request_timeout") == [1]
 
     async def test_counts_a_client_that_left(self) -> None:
         async with site() as running:

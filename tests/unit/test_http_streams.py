@@ -250,9 +250,9 @@ async def test_what_has_ended_leaves_nothing_to_abort(
 @endpoints
 @streaming
 async def test_an_answer_tells_how_long_it_waited_and_was_to_wait(
-    path: str, body: dict[str, Any], stream: bool
+    path: str, body: dict[str, Any], stream: bool, clock: FakeClock
 ) -> None:
-    async with site(echo=1) as s:
+    async with site(echo=1, now=clock) as s:
         response = await s.post(path, {**body, "stream": stream})
     assert response.headers["x-sluice-wait-ms"] == "0"
     assert response.headers["x-sluice-predicted-ms"] == "0"

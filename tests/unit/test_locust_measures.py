@@ -145,6 +145,11 @@ def test_what_workers_measure_arrives_at_their_master(slow: Slow, tmp_path: Path
     [
         (["--mix", "cats=1"], "argument --mix: 'cats=1' is neither of"),
         (["--rate", "1"], "--run-time: is needed"),
+        (["--model", "m", "--server-metrics", "here"], "--server-metrics: here is not like"),
+        (
+            ["--model", "m", "--mix", "chat=1", "--server-metrics", "http://127.0.0.1:9/metrics"],
+            "--server-metrics: http://127.0.0.1:9/metrics: ",
+        ),
         (["--mix", "embeddings=1"], "--embedding-model: no model of the server answers"),
     ],
 )

@@ -1,0 +1,100 @@
+"""What a step may take in while somebody goes ahead, before a scheduler that only notes it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from deployments.vllm_order import SHORT_FOR_S, SHORT_SHARE, Ordered, priority
+from tests.unit.fakes import FakeClock
+
+BATCH, SLOTS = 256, 16
+
+
+@dataclass
+class Request:
+    priority: int
+    tokens: int
+    is_prefill_chunk: bool = False
+    num_computed_tokens: int = 0
+    num_output_placeholders: int = 0
+
+    @property
+    def num_tokens_with_spec(self) -> int:
+        return self.tokens
+
+
+class Waiting(list[Request]):
+    def peek_request(self) -> Request:
+        return self[0]
+
+
+@dataclass
+class Noting:
+    """As much of vLLM's scheduler as is touched."""
+
+    running: list[Any] = field(default_factory=list)
+    waiting: Waiting = field(default_factory=Waiting)
+    max_num_running_reqs: int = SLOTS
+    max_num_active_reqs: int = SLOTS
+    max_num_scheduled_tokens: int = BATCH
+
+    def schedule(self) -> tuple[int, int, int]:
+        """The step's tokens, who runs, and how many may."""
+        return self.max_num_scheduled_tokens, len(self.running), self.max_num_running_reqs
+
+
+class Scheduler(Ordered, Noting):
+    """Both, as an engine has them."""
+
+
+@pytest.fixture
+def scheduler(clock: FakeClock) -> Scheduler:
+    scheduler = Scheduler()
+    scheduler.now = clock
+    return scheduler
+
+
+def comes(clock: FakeClock, tokens: int, *, ahead: bool = False) -> Request:
+    return Request(priority(clock(), ahead=ahead), tokens)
+
+
+def test_a_step_is_full_while_nobody_goes_ahead(scheduler: Scheduler, clock: FakeClock) -> None:
+    scheduler.waiting.append(comes(clock, 100))
+    clock.advance(60)  # it has waited for long, but behind nobody who went ahead
+    assert scheduler.schedule() == (BATCH, 0, SLOTS)
+
+
+def test_the_step_of_one_that_goes_ahead_takes_in_no_other_prompt(
+    scheduler: Scheduler, clock: FakeClock
+) -> None:
+    generating, chunk = comes(clock, 51), comes(clock, 900)
+    generating.num_computed_tokens = 50
+    chunk.is_prefill_chunk = True
+    scheduler.running += [generating, chunk]
+    late = comes(clock, 100)
+    scheduler.waiting += [comes(clock, 40, ahead=True), late]
+    assert scheduler.schedule() == (1 + 40, 1, SLOTS - 1)
+    assert scheduler.running == [generating, chunk]
+    assert scheduler.max_num_running_reqs == scheduler.max_num_active_reqs == SLOTS
+    assert scheduler.max_num_scheduled_tokens == BATCH
+
+
+def test_who_came_half_a_second_before_goes_with_it(scheduler: Scheduler, clock: FakeClock) -> None:
+    early = comes(clock, 100)
+    clock.advance(0.5)
+    scheduler.waiting += [comes(clock, 40, ahead=True), early]
+    clock.advance(0.1)
+    assert scheduler.schedule()[0] == 140
+
+
+def test_steps_are_short_for_a_while_then(scheduler: Scheduler, clock: FakeClock) -> None:
+    scheduler.waiting.append(comes(clock, 40, ahead=True))
+    scheduler.schedule()
+    scheduler.waiting.clear()
+    generating = comes(clock, 51)
+    scheduler.running.append(generating)
+    clock.advance(SHORT_FOR_S - 0.1)
+    assert scheduler.schedule()[0] == BATCH // SHORT_SHARE + 1
+    clock.advance(0.2)
+    assert scheduler.schedule()[0] == BATCH
