@@ -18,14 +18,20 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vllm.config import SchedulerConfig
     from vllm.v1.core.sched.output import SchedulerOutput
     from vllm.v1.request import Request
 
 AHEAD_S = 0.5
+PATIENCE_S = 0.5
+"""For so long others' prompts wait for one that goes ahead and cannot start: there is no place in
+the cache for it, or for its adapter."""
 SHORT_FOR_S = 10.0
 """For so long after one that went ahead the steps are short."""
 SHORT_SHARE = 4
 """A short step takes in one in so many of the tokens of a full one, beside those that generate."""
+
+_READY = frozenset({"WAITING", "PREEMPTED"})
 
 
 def priority(now: float, *, ahead: bool) -> int:
@@ -48,6 +54,8 @@ class Ordered:
     max_num_running_reqs: int
     max_num_active_reqs: int
     max_num_scheduled_tokens: int
+    scheduler_config: "SchedulerConfig"
+    need_mamba_block_aligned_split: bool
     now = staticmethod(time.monotonic)
     _short_until = 0.0
 
@@ -57,7 +65,7 @@ class Ordered:
         urgent = self._urgent(now)
         if urgent:
             self._short_until = now + SHORT_FOR_S
-        elif now >= self._short_until:
+        elif now >= self._short_until or not self._may_be_short:
             return super().schedule(*args, **kwargs)  # type: ignore[misc]
         held: list[Request] = []
         most = self.max_num_scheduled_tokens
@@ -78,13 +86,29 @@ class Ordered:
             self._more_slots(len(held))
             self.max_num_scheduled_tokens = most
 
+    @property
+    def _may_be_short(self) -> bool:
+        """Whether a short step takes in all that it should: not a long prompt that goes ahead
+        itself, and where prompts may not be cut anywhere, some might never fit."""
+        chunked = self.scheduler_config.enable_chunked_prefill
+        if not chunked or self.need_mamba_block_aligned_split:
+            return False
+        return not any(one.is_prefill_chunk and goes_ahead(one.priority) for one in self.running)
+
     def _urgent(self, now: float) -> "list[Request]":
-        """Those that wait and came early enough by their numbers, if one goes ahead of the rest."""
+        """Those that wait and came early enough by their numbers, if one goes ahead of the rest.
+
+        Not those whose grammar is being compiled: others need not wait for that. Nor once the first
+        has waited for long: it lacks what others have, and they must get on to let go of it.
+        """
         waiting = self.waiting  # type: ignore[attr-defined]
         if not waiting or not goes_ahead(waiting.peek_request().priority):
             return []
         came = priority(now, ahead=True)
-        return [one for one in waiting if one.priority <= came]
+        early = [one for one in waiting if one.priority <= came and one.status.name in _READY]
+        if not early or not goes_ahead(early[0].priority):
+            return []
+        return early if came - early[0].priority < priority(PATIENCE_S, ahead=False) else []
 
     def _more_slots(self, count: int) -> None:
         self.max_num_running_reqs += count

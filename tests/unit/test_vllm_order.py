@@ -1,6 +1,7 @@
 """What a step may take in while somebody goes ahead, before a scheduler that only notes it."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ class Request:
     is_prefill_chunk: bool = False
     num_computed_tokens: int = 0
     num_output_placeholders: int = 0
+    status: Any = field(default_factory=lambda: SimpleNamespace(name="WAITING"))
 
     @property
     def num_tokens_with_spec(self) -> int:
@@ -38,6 +40,10 @@ class Noting:
     max_num_running_reqs: int = SLOTS
     max_num_active_reqs: int = SLOTS
     max_num_scheduled_tokens: int = BATCH
+    scheduler_config: Any = field(
+        default_factory=lambda: SimpleNamespace(enable_chunked_prefill=True)
+    )
+    need_mamba_block_aligned_split: bool = False
 
     def schedule(self) -> tuple[int, int, int]:
         """The step's tokens, who runs, and how many may."""
@@ -97,4 +103,50 @@ def test_steps_are_short_for_a_while_then(scheduler: Scheduler, clock: FakeClock
     clock.advance(SHORT_FOR_S - 0.1)
     assert scheduler.schedule()[0] == BATCH // SHORT_SHARE + 1
     clock.advance(0.2)
+    assert scheduler.schedule()[0] == BATCH
+
+
+@pytest.mark.parametrize(("chunked", "aligned"), [(False, False), (True, True)])
+def test_steps_stay_full_for_prompts_that_cannot_be_cut_anywhere(
+    scheduler: Scheduler, clock: FakeClock, chunked: bool, aligned: bool
+) -> None:
+    scheduler.scheduler_config.enable_chunked_prefill = chunked
+    scheduler.need_mamba_block_aligned_split = aligned
+    scheduler.waiting.append(comes(clock, 40, ahead=True))
+    assert scheduler.schedule()[0] == 40
+    scheduler.waiting[:] = [comes(clock, 200)]
+    assert scheduler.schedule()[0] == BATCH
+
+
+def test_nobody_waits_for_a_grammar_of_one_that_goes_ahead(
+    scheduler: Scheduler, clock: FakeClock
+) -> None:
+    formed = comes(clock, 40, ahead=True)
+    formed.status.name = "WAITING_FOR_STRUCTURED_OUTPUT_GRAMMAR"
+    chunk = comes(clock, 900)
+    chunk.is_prefill_chunk = True
+    scheduler.running.append(chunk)
+    scheduler.waiting += [formed, comes(clock, 100)]
+    assert scheduler.schedule() == (BATCH, 1, SLOTS)
+
+
+def test_who_cannot_start_stops_nobody_for_long(scheduler: Scheduler, clock: FakeClock) -> None:
+    chunk = comes(clock, 900)
+    chunk.is_prefill_chunk = True
+    scheduler.running.append(chunk)
+    scheduler.waiting.append(comes(clock, 40, ahead=True))
+    clock.advance(0.4)
+    assert scheduler.schedule() == (40, 0, SLOTS - 1)
+    clock.advance(0.2)
+    assert scheduler.schedule()[1:] == (1, SLOTS)
+
+
+def test_a_long_prompt_that_goes_ahead_has_full_steps(
+    scheduler: Scheduler, clock: FakeClock
+) -> None:
+    long = comes(clock, 900, ahead=True)
+    scheduler.waiting.append(long)
+    assert scheduler.schedule()[0] == BATCH
+    scheduler.running.append(scheduler.waiting.pop())
+    long.is_prefill_chunk = True
     assert scheduler.schedule()[0] == BATCH
