@@ -252,6 +252,7 @@ async def test_a_sequence_that_ends_before_it_has_begun_asks_for_none(
     kind = importlib.import_module("deployments.vllm_engine").VllmEngine
     engine = kind.__new__(kind)
     engine._names, engine._sequences, engine._submitted = {}, {}, 0
+    engine.traces = None
     engine.adapters, engine._llm = loaded, SimpleNamespace(engine_core=core)
     starting = engine.submit(
         "router", Sequence(7, [1], Sampling(max_tokens=1), adapter=adapters[0])
