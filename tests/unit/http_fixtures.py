@@ -231,6 +231,16 @@ class Site:
                 self.step(index, delta)
         return await task
 
+    async def cut_short(self, path: str, body: Mapping[str, Any], sequences: int = 1) -> Exchange:
+        """A stream that has begun when its engine dies."""
+        exchange = self.open(path, {**body, "stream": True})
+        await self.submitted(sequences)
+        self.step(0, say("so far"))
+        await exchange.until_says("so far")
+        await self.serving.die()
+        await exchange.task
+        return exchange
+
 
 @asynccontextmanager
 async def site(

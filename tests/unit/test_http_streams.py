@@ -73,12 +73,7 @@ async def test_an_engine_lost_after_the_first_token_ends_the_stream_with_an_erro
     path: str, body: dict[str, Any], short_grace: None
 ) -> None:
     async with site() as s:
-        exchange = s.open(path, {**body, "stream": True})
-        await s.submitted(2)
-        s.step(0, say("so far"))
-        await exchange.until_says("so far")
-        await s.serving.die()
-        await exchange.task
+        exchange = await s.cut_short(path, body, sequences=2)
     assert exchange.status == 200
     assert unfinished_events(exchange.content)[-1] == {"error": LOST}
     assert b"[DONE]" not in exchange.content

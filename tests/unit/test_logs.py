@@ -8,23 +8,23 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from deployments import logs
 from deployments.log_format import exception_text
 from deployments.logs import VLLM_CONFIG, LogOptions
+from tests.unit.kept_log import KeptLog
 
 SECRET = "hunter2"
 
 
-class Log:
+class Log(KeptLog):
     """A log that is kept."""
 
     def __init__(self, options: LogOptions) -> None:
-        self._file = io.StringIO()
-        self.handler = logging.StreamHandler(self._file)
+        super().__init__()
+        self.handler = logging.StreamHandler(self.file)
         self.handler.setFormatter(logs.formatter(options))
         self.logger = logging.getLogger("deployments.x")
 
@@ -33,17 +33,6 @@ class Log:
         logger = logging.Logger(name)
         logger.addHandler(self.handler)
         return logger
-
-    @property
-    def text(self) -> str:
-        return self._file.getvalue()
-
-    @property
-    def line(self) -> dict[str, Any]:
-        """The only line, which is JSON."""
-        [line] = self.text.splitlines()
-        event: dict[str, Any] = json.loads(line)
-        return event
 
 
 @pytest.fixture

@@ -123,12 +123,7 @@ class TestAFailure:
     async def test_behind_the_first_byte_is_told_beside_the_status(self, short_grace: None) -> None:
         records: list[Record] = []
         async with site(readers=[records.append]) as running:
-            exchange = running.open(CHAT, chat(stream=True))
-            await running.submitted()
-            running.step(0, say("so far"))
-            await exchange.until_says("so far")
-            await running.serving.die()
-            await exchange.task
+            await running.cut_short(CHAT, chat())
         [record] = records
         assert (record.status, record.error) == (200, "engine_failed")
         assert record.tickets[0].finish_reason is None

@@ -1,7 +1,6 @@
 """One line for each request, and what is in it."""
 
 import asyncio
-import io
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -14,28 +13,18 @@ from serve_app.http.record import Record
 from serve_app.http.request_log import FIELDS, RequestLog, level_of
 from tests.unit.access_fixtures import bearer, entry, ring
 from tests.unit.http_fixtures import CHAT, COMPLETIONS, MODEL, Site, chat, completion, say, site
+from tests.unit.kept_log import KeptLog
 
 SECRET = "hunter2"
 EMBEDDINGS = "/v1/embeddings"
 
 
-class Log:
+class Log(KeptLog):
     """The request log of a site."""
 
     def __init__(self, **options: Any) -> None:
-        self._file = io.StringIO()
-        self.read = RequestLog(LogOptions(**options), self._file)
-
-    @property
-    def text(self) -> str:
-        return self._file.getvalue()
-
-    @property
-    def line(self) -> dict[str, Any]:
-        """The only line, which is JSON."""
-        [line] = self.text.splitlines()
-        event: dict[str, Any] = json.loads(line)
-        return event
+        super().__init__()
+        self.read = RequestLog(LogOptions(**options), self.file)
 
 
 async def logged(
@@ -94,12 +83,7 @@ class TestTheLine:
     async def test_of_a_failure_behind_the_first_byte_is_an_error(self, short_grace: None) -> None:
         log = Log()
         async with site(readers=[log.read]) as running:
-            exchange = running.open(CHAT, chat(stream=True))
-            await running.submitted()
-            running.step(0, say("so far"))
-            await exchange.until_says("so far")
-            await running.serving.die()
-            await exchange.task
+            await running.cut_short(CHAT, chat())
         line = log.line
         assert (line["level"], line["status"], line["error"]) == ("error", 200, "engine_failed")
         assert "finish_reasons" not in line
