@@ -39,7 +39,7 @@ def priority(now: float, *, ahead: bool) -> int:
 
     Half milliseconds: the last bit tells who goes ahead.
     """
-    return 2 * int(1000 * (now - AHEAD_S)) if ahead else 2 * int(1000 * now) + 1
+    return _number(now - AHEAD_S) if ahead else _number(now) + 1
 
 
 def goes_ahead(number: int) -> bool:
@@ -108,11 +108,15 @@ class Ordered:
         early = [one for one in waiting if one.priority <= came and one.status.name in _READY]
         if not early or not goes_ahead(early[0].priority):
             return []
-        return early if came - early[0].priority < priority(PATIENCE_S, ahead=False) else []
+        return early if came - early[0].priority <= _number(PATIENCE_S) else []
 
     def _more_slots(self, count: int) -> None:
         self.max_num_running_reqs += count
         self.max_num_active_reqs += count
+
+
+def _number(seconds: float) -> int:
+    return 2 * int(1000 * seconds)
 
 
 def _to_compute(request: "Request") -> int:

@@ -6,13 +6,10 @@ They are made when the sequence has left, of times that were written down once e
 import time
 from collections.abc import Callable
 
-from opentelemetry.context import Context as OtelContext
 from opentelemetry.trace import Span, StatusCode, Tracer
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from deployments.messages import Sequence
-
-_propagator = TraceContextTextMapPropagator()
+from deployments.tracing.w3c import parent_of
 
 
 class SequenceTrace:
@@ -45,11 +42,7 @@ class SequenceTrace:
         self._now = now
         self.submitted_at = now()
         self._offset_ns = unix_ns() - int(self.submitted_at * 1e9)
-        headers = {"traceparent": sequence.traceparent or ""}
-        if sequence.tracestate is not None:
-            headers["tracestate"] = sequence.tracestate
-        # Not what is current here: the request is the router's.
-        self._parent = _propagator.extract(headers, OtelContext())
+        self._parent = parent_of(sequence.traceparent, sequence.tracestate)
         self._prompt = len(sequence.prompt_token_ids)
         self._emitted = len(sequence.emitted_token_ids)
         self.scheduled_at: float | None = None

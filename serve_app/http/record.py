@@ -82,6 +82,12 @@ class Record:
     client_gone: bool = False
     ended: float = 0.0
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether, at its end, something of the server's went wrong, be it in a stream that had
+        begun. What a client did wrong, or that it left, is none of the server's failures."""
+        return self.status >= 500 or (self.error is not None and self.status < 400)
+
 
 Reader = Callable[[Record], object]
 """Makes something of a request that has ended. It is called on the event loop."""

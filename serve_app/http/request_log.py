@@ -78,7 +78,7 @@ def level_of(record: Record) -> str:
     """
     if record.endpoint in _PROBES and record.status in {200, 503}:
         return "debug"
-    if record.status >= 500 or (record.error is not None and record.status < 400):
+    if record.has_failed:
         return "error"
     return "warning" if record.status in {401, 403} else "info"
 

@@ -28,10 +28,10 @@ from opentelemetry.trace import (
     get_current_span,
     set_span_in_context,
 )
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from deployments.ticket import Hop, Ticket
 from deployments.tracing.context import Context
+from deployments.tracing.w3c import NO_PARENT, parent_of, written
 from serve_app.http import trace_attributes as attributes
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 _WOKEN_S = 0.001
 """A model that was there is reached in less."""
-_propagator = TraceContextTextMapPropagator()
-_NO_CONTEXT = OtelContext()
 
 
 class RequestTracer:
@@ -98,12 +96,9 @@ class RequestTracer:
             record.trace.end()
 
     def _parent(self, record: "Record") -> OtelContext:
-        if record.traceparent is None or not self._takes_context:
-            return _NO_CONTEXT
-        headers = {"traceparent": record.traceparent}
-        if record.tracestate is not None:
-            headers["tracestate"] = record.tracestate
-        return _propagator.extract(headers, _NO_CONTEXT)
+        if not self._takes_context:
+            return NO_PARENT
+        return parent_of(record.traceparent, record.tracestate)
 
 
 class RequestTrace:
@@ -114,9 +109,9 @@ class RequestTrace:
         self._record = record
         self._operation = attributes.operation(route)
         self._server = server
-        self._below_server = set_span_in_context(server, _NO_CONTEXT)
+        self._below_server = set_span_in_context(server, NO_PARENT)
         self._inference: Span | None = None
-        self._below_inference = _NO_CONTEXT
+        self._below_inference = NO_PARENT
         self._hops: dict[Hop, Span] = {}
         self.wants_content = False
         """Whether `content` is to be given to it."""
@@ -134,11 +129,7 @@ class RequestTrace:
             "place", self._below_inference, links=link, start_time=self._ns(hop.placed_at)
         )
         self._hops[hop] = span
-        context = span.get_span_context()
-        return Context(
-            f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}",
-            context.trace_state.to_header() or None,
-        )
+        return written(span.get_span_context())
 
     def end(self) -> None:
         """Its record is complete."""
@@ -151,17 +142,9 @@ class RequestTrace:
                 self._sequence(ticket)
             self._end_inference()
         self._server.set_attributes(attributes.of_ended(record))
-        if self._has_failed:
+        if record.has_failed:
             self._server.set_status(StatusCode.ERROR)
         self._server.end(self._ns(record.ended))
-
-    @property
-    def _has_failed(self) -> bool:
-        """Whether that was not the client's doing: its own errors are none of the server's."""
-        record = self._record
-        if record.client_gone:
-            return False
-        return record.status >= 500 or (record.error is not None and record.status < 400)
 
     def _stages(self) -> None:
         """What was done for it before it was admitted, without a gap; the last may be open."""
@@ -183,7 +166,7 @@ class RequestTrace:
     def _begin_inference(self, at: float) -> None:
         name = f"{self._operation} {self._record.model or ''}".rstrip()
         self._inference = self._tracer.start_span(name, self._below_server, start_time=self._ns(at))
-        self._below_inference = set_span_in_context(self._inference, _NO_CONTEXT)
+        self._below_inference = set_span_in_context(self._inference, NO_PARENT)
 
     def _end_inference(self) -> None:
         record, span = self._record, self._inference
@@ -201,7 +184,7 @@ class RequestTrace:
                 span.set_attribute("gen_ai.response.time_to_first_chunk", first - record.began)
         if record.error is not None:
             span.set_attribute("error.type", record.error)
-        if self._has_failed:
+        if record.has_failed:
             span.set_status(StatusCode.ERROR)
         span.end(self._ns(record.ended))
 
