@@ -1,9 +1,6 @@
 """How each stack is started: command, environment and what else it reads."""
 
-import contextlib
 import json
-import random
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +12,11 @@ import yaml
 
 from bench import peers
 from deployments import engine_args
+from serve_app import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
 UNIPROC = engine_args.UNIPROC_EXECUTOR
-_PORTS = range(20_000, 32_000)
 
 _HIGH_THROUGHPUT = {
     # All that Ray's guide to high throughput lists (docs.ray.io, "Enable High Throughput on Ray
@@ -159,23 +156,7 @@ def flags(args: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def free_ports(count: int) -> list[int]:
-    """Different ports of this host that nobody has bound at this moment.
-
-    Below those that the kernel gives away: a stack's own processes would take them meanwhile.
-    """
-    with contextlib.ExitStack() as probes:
-        ports: list[int] = []
-        while len(ports) < count:
-            port = random.choice(_PORTS)
-            probe = probes.enter_context(socket.socket())
-            with contextlib.suppress(OSError):
-                probe.bind((HOST, port))
-                ports.append(port)
-        return ports
-
-
 def _haproxy_ports() -> dict[str, str]:
     """Else the same two on every start, so that no two could be up on one machine."""
     names = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT")
-    return {name: str(port) for name, port in zip(names, free_ports(2), strict=True)}
+    return {name: str(port) for name, port in zip(names, environment.free_ports(), strict=False)}

@@ -8,6 +8,7 @@ from bench import launching
 from bench.launching import ROOT, UNIPROC, Launcher, Setup, with_executor
 from bench.peers import PeersFailed
 from bench.server import OverHttp, OverPipes, Server, StackFailed
+from serve_app.environment import any_free_port
 
 __all__ = [
     "ROOT",
@@ -62,7 +63,7 @@ def running(name: str, setup: Setup, directory: Path) -> Iterator[Server]:
 
 def _started(name: str, setup: Setup, directory: Path) -> Server:
     (directory / name).parent.mkdir(parents=True, exist_ok=True)  # a checkout's name has slashes
-    (port,) = launching.free_ports(1)
+    port = any_free_port()
     try:
         launch = launcher(name)(setup, port, directory)
     except PeersFailed as exc:

@@ -10,6 +10,7 @@ import os
 import random
 import shlex
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from deployments.logs import OPTIONS_VARIABLE
@@ -58,8 +59,10 @@ _INGRESS_PORTS = (
 """Between them Serve gives each router replica a port. Its own choice is the same for every server
 of a machine, and it shares ports (SO_REUSEPORT): two servers would answer for each other."""
 _INGRESS_RANGE = 500
-_INGRESS_STARTS = range(10_000, 32_000 - _INGRESS_RANGE)
-"""Below the ports that the kernel gives away."""
+_INGRESS_STARTS = range(10_000, 28_000 - _INGRESS_RANGE)
+_SINGLE_PORTS = range(28_000, 32_768)
+"""All below those that the kernel gives away: of these, any process of the many that start with a
+server may be given one between the moment that it was found free and its use."""
 _INGRESS_PROBES = 16
 INTERNAL = frozenset(
     {"SLUICE_HAPROXY", "SLUICE_HAPROXY_LOCAL", "SLUICE_HAPROXY_DEFAULTS", OPTIONS_VARIABLE}
@@ -76,8 +79,9 @@ def prepare(*, haproxy: bool, local: bool = False) -> None:
         os.environ.setdefault(name, value)
     if haproxy:
         os.environ |= _internal(local=local)
+        others = free_ports()
         for name, port in _PORTS.items():
-            os.environ.setdefault(name, str(port if _is_free(port) else any_free_port()))
+            os.environ.setdefault(name, str(port if _is_free(port) else next(others)))
         if not os.environ.keys() & set(_INGRESS_PORTS):
             first = _free_ingress_start()
             for name, port in zip(_INGRESS_PORTS, (first, first + _INGRESS_RANGE - 1), strict=True):
@@ -126,11 +130,13 @@ def _free_ingress_start() -> int:
 
 
 def any_free_port() -> int:
-    """A TCP port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nobody uses now, and that the kernel gives to nobody."""
+    return next(free_ports())
+
+
+def free_ports() -> Iterator[int]:
+    """Different such ports, in an order left to chance."""
+    return filter(_is_free, random.sample(_SINGLE_PORTS, len(_SINGLE_PORTS)))
 
 
 if __name__ == "__main__":

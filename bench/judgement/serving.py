@@ -18,6 +18,7 @@ from bench import launching
 from bench.launching import HOST, Setup
 from bench.processes import label_of
 from bench.server import OverHttp, StackFailed
+from serve_app.environment import any_free_port
 
 ENGINE_ARGS: Mapping[str, Any] = {
     "max_model_len": 1024,
@@ -111,7 +112,7 @@ class Sluice(OverHttp):
     def __init__(self, name: str, wanted: Wanted, directory: Path) -> None:
         self._wanted = wanted
         self.headers = wanted.tenants[0].headers if wanted.tenants else {}
-        (port,) = launching.free_ports(1)
+        port = any_free_port()
         directory.mkdir(parents=True, exist_ok=True)
         launch = launching.serve_app(wanted.config(), port, directory, wanted.program)
         setup = Setup(wanted.model, wanted.directory, wanted.engine_args)

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.support.server import ROOT, eventually, free_port
+from serve_app.environment import any_free_port
+from tests.support.server import ROOT, eventually
 
 BUILD = ROOT / "build" / "prometheus"
 _PACKAGE = "prometheus"
@@ -70,7 +71,7 @@ class Prometheus:
 @contextmanager
 def scraping(jobs: Sequence[dict[str, Any]], every: str = "1s") -> Iterator[Prometheus]:
     """A Prometheus with these jobs (`scrape_configs`), and nothing left of it behind."""
-    port = free_port()
+    port = any_free_port()
     with tempfile.TemporaryDirectory(prefix="sluice-prometheus-") as folder:
         config = Path(folder) / "prometheus.yml"
         config.write_text(

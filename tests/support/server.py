@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,17 +16,10 @@ import httpx
 import yaml
 
 from deployments.reaper import MARK_PREFIX, marked
+from serve_app.environment import any_free_port
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 240.0
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def eventually(condition: Callable[[], bool], within_s: float, what: str) -> float:
@@ -133,7 +125,7 @@ def start(
     config: Mapping[str, Any], *arguments: str, env: Mapping[str, str] | None = None
 ) -> Server:
     """`python -m serve_app` on `config`, on a free port, with `env` in its environment."""
-    port = free_port()
+    port = any_free_port()
     file = Path(tempfile.mkstemp(prefix="sluice-test-", suffix=".yaml")[1])
     file.write_text(yaml.safe_dump({**config, "http": {"port": port}}))
     command = [sys.executable, "-m", "serve_app", "--config", str(file), *arguments]

@@ -8,8 +8,9 @@ import httpx
 
 from bench.launching import flags
 from deployments import default_model
+from serve_app.environment import any_free_port
 from tests.support import models
-from tests.support.server import Server, free_port
+from tests.support.server import Server
 
 
 class VllmServer(Server):
@@ -26,7 +27,7 @@ class VllmServer(Server):
 @contextmanager
 def vllm_server(model: str) -> Iterator[VllmServer]:
     """Serves the embedded `model` until the context ends."""
-    port = free_port()
+    port = any_free_port()
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--model", str(default_model.ensure(model)), "--served-model-name", model]
     command += ["--host", "127.0.0.1", "--port", str(port), "--disable-uvicorn-access-log"]

@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from bench.attack_list import Attack, attacks, launch
-from tests.support.server import free_port
+from serve_app.environment import any_free_port
 
 ATTACKS = attacks("m", 1)
 
@@ -15,4 +15,4 @@ def test_every_attack_is_the_same_each_time(attack: Attack) -> None:
 
 
 def test_an_attack_on_nobody_has_no_answer() -> None:
-    assert launch(("127.0.0.1", free_port()), ATTACKS[0]).status == 0
+    assert launch(("127.0.0.1", any_free_port()), ATTACKS[0]).status == 0

