@@ -1,0 +1,74 @@
+"""Names for people, places and organizations: from lists, or made up from syllables.
+
+What is read in training is half made up, so that names are learnt as something to copy. Every word
+of a name is a part that may be kept out of training, whatever the task.
+"""
+
+from random import Random
+
+from bench.training.drawn import Parts
+from bench.training.words import names
+from bench.training.words.listing import words
+
+ONSETS = words(
+    "b c d f g h j k l m n p r s t v w z br ch cl cr dr fl gr kl kr pr sh sk st th tr vl"
+)
+VOWELS = words("a e i o u a e i o u ai ea ia io ou ei")
+CODAS = ["", "", "", "", *words("l m n r s t x k nd rt lm sk nt rs ck")]
+ENDINGS = words("ville ton berg stad mouth field burg grad ia ona")
+
+
+def made_up(random: Random, ending: str = "") -> str:
+    """A word of one to three syllables, with a capital."""
+    count = random.choices((1, 2, 3), (1, 6, 3))[0]
+    syllables = (
+        random.choice(ONSETS) + random.choice(VOWELS) + random.choice(CODAS) for _ in range(count)
+    )
+    return ("".join(syllables) + ending).capitalize()
+
+
+class Naming:
+    """Draws names, none twice, and keeps what may be held out of them."""
+
+    def __init__(self, random: Random, share_made_up: float) -> None:
+        self._random = random
+        self._share_made_up = share_made_up
+        self._drawn: set[str] = set()
+        self.parts: list[Parts] = []
+
+    def first_name(self) -> str:
+        return self._new("person", names.FIRST_NAMES)
+
+    def person(self) -> str:
+        """A first name, or a first name and a surname."""
+        if self._random.random() < 0.5:
+            return self.first_name()
+        return f"{self.first_name()} {self._new('person', names.SURNAMES)}"
+
+    def place(self) -> str:
+        """A city, now and then a country."""
+        if self._random.random() < 0.8:
+            return self.city()
+        return self._new("place", names.COUNTRIES)
+
+    def city(self) -> str:
+        ending = self._random.choice(ENDINGS) if self._random.random() < 0.3 else ""
+        return self._new("place", names.CITIES, ending)
+
+    def organization(self) -> str:
+        """A word, often with what tells that it is an organization."""
+        name = self._new("organization", names.COMPANIES)
+        if self._random.random() < 0.45:
+            return name
+        return f"{name} {self._random.choice(names.SUFFIXES)}"
+
+    def _new(self, kind: str, listed: list[str], ending: str = "") -> str:
+        while True:
+            if self._random.random() < self._share_made_up:
+                name = made_up(self._random, ending)
+            else:
+                name = self._random.choice(listed)
+            if name not in self._drawn:
+                self._drawn.add(name)
+                self.parts.append((kind, name))
+                return name
