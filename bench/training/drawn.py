@@ -10,7 +10,7 @@ from bench.training.split import is_held_out
 Parts = tuple[str, ...]
 
 HISTORY = 0.06
-"""How many examples follow an earlier exchange."""
+"""Which share of examples follows an earlier exchange."""
 LONGEST_HISTORY = 400
 """Characters: an earlier exchange is short, or training is spent on reading it."""
 
@@ -34,16 +34,16 @@ MADE_UP = 0.5
 """In training: who has read only known names learns them by heart, and not how to copy."""
 
 
-def taught(draw: Draw, random: Random) -> Example:
+def taught(draw: Draw, random: Random, history: float = HISTORY) -> Example:
     """One with nothing in it that is kept out."""
     example = _until(draw, random, MADE_UP, held_out=False)
-    return _after_another(draw, random, example)
+    return _after_another(draw, random, example, history)
 
 
-def held_out(draw: Draw, random: Random) -> Example:
+def held_out(draw: Draw, random: Random, history: float = HISTORY) -> Example:
     """One with something in it that is kept out; its names are not made up."""
     example = _until(draw, random, 0.0, held_out=True)
-    return _after_another(draw, random, example)
+    return _after_another(draw, random, example, history)
 
 
 def _until(draw: Draw, random: Random, made_up: float, *, held_out: bool) -> Example:
@@ -53,9 +53,9 @@ def _until(draw: Draw, random: Random, made_up: float, *, held_out: bool) -> Exa
             return drawn.example
 
 
-def _after_another(draw: Draw, random: Random, example: Example) -> Example:
+def _after_another(draw: Draw, random: Random, example: Example, history: float) -> Example:
     """Sometimes the same conversation has had an exchange before this one."""
-    if random.random() >= HISTORY or example.tools:
+    if random.random() >= history or example.tools:
         return example
     earlier = _until(draw, random, MADE_UP, held_out=False)
     if sum(len(message["content"]) for message in earlier.messages) > LONGEST_HISTORY:

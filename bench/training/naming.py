@@ -14,13 +14,13 @@ ONSETS = words(
     "b c d f g h j k l m n p r s t v w z br ch cl cr dr fl gr kl kr pr sh sk st th tr vl"
 )
 VOWELS = words("a e i o u a e i o u ai ea ia io ou ei")
-CODAS = ["", "", "", "", *words("l m n r s t x k nd rt lm sk nt rs ck")]
+CODAS = [*[""] * 20, *words("l m n r s t x k d l m n r s nd rt sk ck")]
 ENDINGS = words("ville ton berg stad mouth field burg grad ia ona")
 
 
 def made_up(random: Random, ending: str = "") -> str:
     """A word of one to three syllables, with a capital."""
-    count = random.choices((1, 2, 3), (1, 6, 3))[0]
+    count = 2 if ending else random.choices((1, 2, 3), (1, 7, 3))[0]
     syllables = (
         random.choice(ONSETS) + random.choice(VOWELS) + random.choice(CODAS) for _ in range(count)
     )

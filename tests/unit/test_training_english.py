@@ -6,9 +6,9 @@ from types import ModuleType
 import pytest
 
 from bench.training.example import Example
-from bench.training.tasks import entities, sentiment
+from bench.training.tasks import arithmetic, entities, questions, sentiment, summaries
 
-TASKS = [sentiment, entities]
+TASKS = [sentiment, entities, questions, summaries, arithmetic]
 DRAWS = 2_000
 
 tasks = pytest.mark.parametrize("task", TASKS, ids=lambda task: str(task.NAME))

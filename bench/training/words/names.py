@@ -2,20 +2,25 @@
 
 from bench.training.words.listing import names, words
 
-FIRST_NAMES = words("""
-Alice Bob Carol David Emma Frank Grace Henry Irene Jack Kate Liam Maria Nathan Olivia Paul Quentin
-Rachel Samuel Tina Ursula Victor Wendy Xavier Yvonne Zoe Adam Barbara Charles Diana Edward Fiona
-George Hannah Ian Julia Kevin Laura Martin Nora Oscar Patricia Robert Sarah Thomas Valerie Walter
-Anna Ben Claire Daniel Elena Felix Gabriel Helen Isabel James Karen Lucas Monica Nicholas Paula
-Richard Simon Teresa Vincent William Amelia Bruno Chloe Dominic Eva Florence Gustav Hugo Ingrid
-Jonas Katarina Leo Mia Noah Otto Petra Rosa Stefan Tom Vera Yusuf Aisha Carlos Dmitri Esther Fatima
-Goran Hiro Ibrahim Jing Kofi Lars Mei Nadia Omar Priya Rashid Sofia Tariq Uma Wei Yuki Zara Anders
-Bianca Camille Diego Elif Fernando Giulia Henrik Ines Jorge Kamal Leila Mateo Nikolai Olga Pablo
-Raj Sanjay Tomas Viktor Wanda Yasmin Ahmed Beatrice Cyril Delphine Erik Freya Gloria Hassan Ivan
-Joanna Kenji Louise Marco Nina Oliver Peter Ruth Stella Theo Vivian Arthur Bridget Clara Derek
-Edith Fred Gina Harold Iris Jasper Kylie Lydia Mabel Ned Opal Phoebe Ralph Sylvia Trevor Una Violet
-Zachary
+WOMEN = words("""
+Alice Carol Emma Grace Irene Kate Maria Olivia Rachel Tina Ursula Wendy Yvonne Zoe Barbara Diana
+Fiona Hannah Julia Laura Nora Patricia Sarah Valerie Anna Claire Elena Helen Isabel Karen Monica
+Paula Teresa Amelia Chloe Eva Florence Ingrid Katarina Mia Petra Rosa Vera Aisha Esther Fatima Jing
+Mei Nadia Priya Sofia Uma Yuki Zara Bianca Camille Elif Giulia Ines Leila Olga Wanda Yasmin
+Beatrice Delphine Freya Gloria Joanna Louise Nina Ruth Stella Vivian Bridget Clara Edith Gina Iris
+Kylie Lydia Mabel Opal Phoebe Sylvia Una Violet
 """)
+
+MEN = words("""
+Bob David Frank Henry Jack Liam Nathan Paul Quentin Samuel Victor Xavier Adam Charles Edward George
+Ian Kevin Martin Oscar Robert Thomas Walter Ben Daniel Felix Gabriel James Lucas Nicholas Richard
+Simon Vincent William Bruno Dominic Gustav Hugo Jonas Leo Noah Otto Stefan Tom Yusuf Carlos Dmitri
+Goran Hiro Ibrahim Kofi Lars Omar Rashid Tariq Wei Anders Diego Fernando Henrik Jorge Kamal Mateo
+Nikolai Pablo Raj Sanjay Tomas Viktor Ahmed Cyril Erik Hassan Ivan Kenji Marco Oliver Peter Theo
+Arthur Derek Fred Harold Jasper Ned Ralph Trevor Zachary
+""")
+
+FIRST_NAMES = WOMEN + MEN
 
 SURNAMES = words("""
 Adams Baker Carter Dixon Evans Foster Graham Harris Irving Jackson Keller Lopez Miller Nolan Owens
