@@ -83,7 +83,7 @@ def _step(model: Llama, optimizers: Sequence[Optimizer], batch: Batch) -> float:
     for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _optimizers(model: Llama, plan: Plan) -> list[Optimizer]:
