@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from bench.training.naming import made_up
-from bench.training.words.tools import Parameter, Tool
+from bench.training.words.tool import Parameter, Tool
 
 UNKNOWN_TOOL = 0.2
 """Share of tools with a name that is made up: it is the description that says what they do."""

@@ -9,7 +9,7 @@ import pytest
 
 from bench.training.example import Example
 from bench.training.tasks import tool_calls
-from bench.training.words import tools
+from bench.training.words.tool import Tool
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +83,8 @@ def test_the_tools_of_a_request_are_short_enough_to_be_read(examples: list[Examp
     assert sum(lengths) / len(lengths) < 500
 
 
-@pytest.mark.parametrize("tool", tools.TOOLS, ids=lambda tool: str(tool.names[0]))
-def test_each_tool_can_be_asked_for_with_all_that_it_requires(tool: tools.Tool) -> None:
+@pytest.mark.parametrize("tool", tool_calls.TOOLS, ids=lambda tool: str(tool.names[0]))
+def test_each_tool_can_be_asked_for_with_all_that_it_requires(tool: Tool) -> None:
     for request in tool.requests:
         for parameter in tool.parameters:
             assert not parameter.required or "{" + parameter.slot + "}" in request

@@ -72,16 +72,17 @@ def draw(random: Random, made_up: float) -> Drawn:
 def _template(random: Random) -> str:
     """One sentence or two, some of them with no name."""
     if random.random() < 0.08:
-        return _nameless(random)
+        return nameless(random)
     first = random.choice(reports.NAMED)
     if random.random() < 0.7:
         return first
-    second = _nameless(random) if random.random() < 0.4 else random.choice(reports.NAMED)
+    second = nameless(random) if random.random() < 0.4 else random.choice(reports.NAMED)
     both = f"{first} {_renamed(second)}" if random.random() < 0.6 else f"{_renamed(second)} {first}"
     return both if both.count("{") <= MOST else first
 
 
-def _nameless(random: Random) -> str:
+def nameless(random: Random) -> str:
+    """A sentence that names nobody and nothing."""
     subject, predicate = random.choice(reports.SUBJECTS), random.choice(reports.PREDICATES)
     return capital(f"{subject} {predicate}.")
 

@@ -17,6 +17,7 @@ from bench.training.drawn import Drawn, Parts
 from bench.training.example import Example, Message
 from bench.training.grammar import article, capital
 from bench.training.naming import Naming
+from bench.training.tasks.entities import nameless
 from bench.training.words import facts, names
 from bench.training.words.facts import Kind
 
@@ -213,6 +214,8 @@ def _paragraph(random: Random, told: Sequence[Fact]) -> str:
             sentences.append(capital(sentence))
             joinable = verb_first
         before = fact.subject
+    if random.random() < 0.12:
+        sentences.insert(random.choice((0, len(sentences))), nameless(random))
     return " ".join(sentences)
 
 

@@ -10,28 +10,29 @@ a word with the tool.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
 from bench.training import drawn
 from bench.training.asking import helpful
 from bench.training.drawn import Drawn, Parts
-from bench.training.example import Example
+from bench.training.example import Example, Task
 from bench.training.naming import Naming
 from bench.training.offered import Offered, offer
 from bench.training.tasks import arithmetic, sentiment
-from bench.training.words import calendar, tools
-from bench.training.words.tools import Parameter, Tool
+from bench.training.words import acting_tools, calendar, requests, telling_tools
+from bench.training.words.tool import Parameter, Tool
 
 NAME = "tool_calls"
 
-PLAIN = (arithmetic, sentiment)
+PLAIN: tuple[Task, ...] = (arithmetic, sentiment)
 """Tasks whose examples come with tools that are not for them."""
 PLAIN_SHARE, UNANSWERED_SHARE, RESULT_SHARE = 0.17, 0.05, 0.15
 UNKNOWN = "I don't know."
 
-BY_NAME = {tool.names[0]: tool for tool in tools.TOOLS}
+TOOLS = (*telling_tools.TOOLS, *acting_tools.TOOLS)
+BY_NAME = {tool.names[0]: tool for tool in TOOLS}
 CALCULATOR = BY_NAME["calculate"]
 SEARCH = BY_NAME["search"]
 # Not for requests that nobody answers: the model can do it, or another tool is as good.
@@ -71,20 +72,22 @@ class Request:
 
 
 def taught(random: Random) -> Example:
+    if random.random() < PLAIN_SHARE:
+        return _plain(random, random.choice(PLAIN).taught(random), drawn.MADE_UP)
     return drawn.taught(draw, random)
 
 
 def held_out(random: Random) -> Example:
+    if random.random() < PLAIN_SHARE:
+        return _plain(random, random.choice(PLAIN).held_out(random), 0.0)
     return drawn.held_out(draw, random)
 
 
 def draw(random: Random, made_up: float) -> Drawn:
-    if random.random() < PLAIN_SHARE:
-        return _plain(random, made_up)
     if random.random() < UNANSWERED_SHARE:
         return _unanswered(random, made_up)
     results = random.random() < RESULT_SHARE
-    tool = BY_NAME[random.choice(list(RESULTS))] if results else random.choice(tools.TOOLS)
+    tool = BY_NAME[random.choice(list(RESULTS))] if results else random.choice(TOOLS)
     request = _request(random, tool, Naming(random, made_up))
     offers = _offers(random, tool, made_up > 0)
     offered = next(offer for offer in offers if offer.tool is tool)
@@ -115,18 +118,15 @@ def called(name: str, arguments: Mapping[str, Any]) -> str:
     return f"<tool_call>\n{call}\n</tool_call>"
 
 
-def _plain(random: Random, made_up: float) -> Drawn:
-    """Something for which no tool is needed."""
-    drawn_without = random.choice(PLAIN).draw(random, made_up)
+def _plain(random: Random, example: Example, made_up: float) -> Example:
+    """The example with tools beside it that are not needed."""
     offers = _offers(random, None, made_up > 0, besides=[CALCULATOR, SEARCH])
-    plain = drawn_without.example
-    example = Example(NAME, plain.messages, plain.answer, [offer.function for offer in offers])
-    return Drawn(example, drawn_without.parts)
+    return replace(example, task=NAME, tools=[offer.function for offer in offers])
 
 
 def _unanswered(random: Random, made_up: float) -> Drawn:
     """What a tool could do that is not offered."""
-    tool = random.choice([tool for tool in tools.TOOLS if tool not in ANSWERED])
+    tool = random.choice([tool for tool in TOOLS if tool not in ANSWERED])
     request = _request(random, tool, Naming(random, made_up))
     offers = _offers(random, None, made_up > 0, besides=[tool, SEARCH])
     messages = (*helpful(random), {"role": "user", "content": request.text})
@@ -138,7 +138,7 @@ def _offers(
     random: Random, tool: Tool | None, made_up_names: bool, besides: Sequence[Tool] = ()
 ) -> list[Offered]:
     """The tool, if any, among others, in any order."""
-    others = [other for other in tools.TOOLS if other is not tool and other not in besides]
+    others = [other for other in TOOLS if other is not tool and other not in besides]
     count = random.choices((1, 2, 3), (4, 4, 2))[0]
     chosen = random.sample(others, count - (tool is not None))
     offers = [offer(random, each, made_up_names) for each in ([tool] if tool else []) + chosen]
@@ -182,12 +182,12 @@ def _value(random: Random, parameter: Parameter, naming: Naming) -> str | int | 
 
 
 FILLS = {
-    "topic": tools.TOPICS,
-    "text": tools.TEXTS,
-    "errand": tools.ERRANDS,
-    "room": tools.ROOMS,
-    "goods": tools.GOODS,
-    "language": tools.LANGUAGES,
+    "topic": requests.TOPICS,
+    "text": requests.TEXTS,
+    "errand": requests.ERRANDS,
+    "room": requests.ROOMS,
+    "goods": requests.GOODS,
+    "language": requests.LANGUAGES,
     "day": calendar.DAYS,
 }
 
@@ -214,7 +214,7 @@ def _result(random: Random, tool: Tool) -> dict[str, str | int | float]:
     """What the tool gave back."""
     match tool.names[0]:
         case "get_weather":
-            condition = random.choice(tools.CONDITIONS)
+            condition = random.choice(requests.CONDITIONS)
             return {"temperature": random.randint(1, 39), "condition": condition}
         case "get_time":
             return {"time": f"{random.randint(0, 23)}:{random.randint(10, 59)}"}
