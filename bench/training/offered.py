@@ -69,7 +69,7 @@ def _called(random: Random, parameters: Sequence[Parameter], unknown: float) -> 
 def _schema(parameter: Parameter, described: bool, listed: bool) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": parameter.kind}
     if described:
-        schema["description"] = f"The {parameter.slot}."
+        schema["description"] = f"The {parameter.names[0].replace('_', ' ')}."
     if parameter.choices and listed:
         schema["enum"] = list(parameter.choices)
     return schema
