@@ -50,6 +50,10 @@ class Naming:
         self._drawn: set[str] = set()
         self.parts: list[Parts] = []
 
+    def made_up(self) -> bool:
+        """Whether the next name is to be one that nobody has."""
+        return self._random.random() < self._share_made_up
+
     def first_name(self) -> str:
         return self._new("person", names.FIRST_NAMES)
 
@@ -85,7 +89,7 @@ class Naming:
                 return name
 
     def _draw(self, kind: str, listed: Sequence[str], ending: str) -> str:
-        if self._random.random() >= self._share_made_up:
+        if not self.made_up():
             return self._random.choice(listed)
         if self._random.random() < 0.4:
             return spliced(self._random, kind, listed)

@@ -16,6 +16,7 @@ from bench.training.example import Example
 from bench.training.grammar import capital
 from bench.training.naming import Naming
 from bench.training.words import reports
+from bench.training.words.listing import names
 
 NAME = "entities"
 
@@ -83,7 +84,8 @@ def _template(random: Random) -> str:
 
 def nameless(random: Random) -> str:
     """A sentence that names nobody and nothing."""
-    subject, predicate = random.choice(reports.SUBJECTS), random.choice(reports.PREDICATES)
+    subjects, _, predicates = random.choice(reports.NAMELESS).partition(":")
+    subject, predicate = random.choice(names(subjects)), random.choice(names(predicates))
     return capital(f"{subject} {predicate}.")
 
 

@@ -4,7 +4,7 @@ A paragraph tells two to five facts of one to three people, things or companies;
 of fact of two of them, so that the answer must be found by the name. Where the paragraph does not
 say it, the answer is "I don't know."
 
-Held out: words of names, wholly; a value with its kind of fact; and a form with a question.
+Held out: words of names, wholly; a value with a question, or of a thing; a form with a question.
 """
 
 from collections.abc import Sequence
@@ -73,7 +73,8 @@ def draw(random: Random, made_up: float) -> Drawn:
     else:
         fact = random.choice(told)
         question, template, answer = _asked(random, fact)
-    parts = (*naming.parts, (NAME, fact.kind.name, fact.value))
+    role = fact.subject if fact.kind.subjects else template
+    parts = (*naming.parts, (NAME, fact.kind.name, role, fact.value))
     if random.random() < 0.1:
         return _second_question(random, paragraph, told, question, answer, parts)
     form = random.choice((*ASKING.forms, *INSTRUCTIONS))

@@ -5,7 +5,7 @@ there are several for each tool, and some are made up. Where no tool is for what
 answer is the one that it has without tools; after a tool's result it is a sentence made of it.
 
 Held out: words of names, wholly; a request with a name of the tool; and, of what else is filled in,
-a word with the tool.
+a word with a request.
 """
 
 import json
@@ -18,10 +18,10 @@ from bench.training import drawn
 from bench.training.asking import helpful
 from bench.training.drawn import Drawn, Parts
 from bench.training.example import Example, Task
-from bench.training.naming import Naming
+from bench.training.naming import Naming, made_up
 from bench.training.offered import Offered, offer
 from bench.training.tasks import arithmetic, sentiment
-from bench.training.words import acting_tools, calendar, requests, telling_tools
+from bench.training.words import acting_tools, calendar, names, requests, telling_tools
 from bench.training.words.tool import Parameter, Tool
 
 NAME = "tool_calls"
@@ -83,13 +83,13 @@ def held_out(random: Random) -> Example:
     return drawn.held_out(draw, random)
 
 
-def draw(random: Random, made_up: float) -> Drawn:
+def draw(random: Random, share_made_up: float) -> Drawn:
     if random.random() < UNANSWERED_SHARE:
-        return _unanswered(random, made_up)
+        return _unanswered(random, share_made_up)
     results = random.random() < RESULT_SHARE
     tool = BY_NAME[random.choice(list(RESULTS))] if results else random.choice(TOOLS)
-    request = _request(random, tool, Naming(random, made_up))
-    offers = _offers(random, tool, made_up > 0)
+    request = _request(random, tool, Naming(random, share_made_up))
+    offers = _offers(random, tool, share_made_up > 0)
     offered = next(offer for offer in offers if offer.tool is tool)
     arguments = {
         offered.called[slot]: request.values[slot]
@@ -118,17 +118,17 @@ def called(name: str, arguments: Mapping[str, Any]) -> str:
     return f"<tool_call>\n{call}\n</tool_call>"
 
 
-def _plain(random: Random, example: Example, made_up: float) -> Example:
+def _plain(random: Random, example: Example, share_made_up: float) -> Example:
     """The example with tools beside it that are not needed."""
-    offers = _offers(random, None, made_up > 0, besides=[CALCULATOR, SEARCH])
+    offers = _offers(random, None, share_made_up > 0, besides=[CALCULATOR, SEARCH])
     return replace(example, task=NAME, tools=[offer.function for offer in offers])
 
 
-def _unanswered(random: Random, made_up: float) -> Drawn:
+def _unanswered(random: Random, share_made_up: float) -> Drawn:
     """What a tool could do that is not offered."""
     tool = random.choice([tool for tool in TOOLS if tool not in ANSWERED])
-    request = _request(random, tool, Naming(random, made_up))
-    offers = _offers(random, None, made_up > 0, besides=[tool, SEARCH])
+    request = _request(random, tool, Naming(random, share_made_up))
+    offers = _offers(random, None, share_made_up > 0, besides=[tool, SEARCH])
     messages = (*helpful(random), {"role": "user", "content": request.text})
     example = Example(NAME, messages, UNKNOWN, [offer.function for offer in offers])
     return Drawn(example, (*request.parts, (NAME, "unanswered", request.template)))
@@ -157,7 +157,7 @@ def _request(random: Random, tool: Tool, naming: Naming) -> Request:
                 value = _value(random, parameter, naming)
             values[parameter.slot] = value
             if not parameter.choices:
-                parts.append((NAME, tool.names[0], parameter.slot, str(value)))
+                parts.append((NAME, template, parameter.slot, str(value)))
     text = template.format(**values)
     if random.random() < 0.1:
         text = text[0].lower() + (text[1:-1] if template[-1] in ".?" else text[1:])
@@ -206,8 +206,12 @@ def _number(random: Random, fills: str) -> str | int | float:
 
 
 def _address(random: Random, naming: Naming) -> str:
-    name = naming.first_name().lower()
-    return f"{name}@{random.choice(('example.com', 'mail.com', 'example.org'))}"
+    """In small letters a name is other tokens after a space than after a quotation mark.
+
+    So those of evaluation are known names, with requests that they are not taught with.
+    """
+    name = made_up(random) if naming.made_up() else random.choice(names.FIRST_NAMES)
+    return f"{name.lower()}@{random.choice(('example.com', 'mail.com', 'example.org'))}"
 
 
 def _result(random: Random, tool: Tool) -> dict[str, str | int | float]:
