@@ -1,12 +1,14 @@
-"""Names for people, places and organizations: from lists, or made up from syllables.
+"""Names for people, places and organizations: from lists, or made up of syllables and pieces.
 
 What is read in training is half made up, so that names are learnt as something to copy. Every word
 of a name is a part that may be kept out of training, whatever the task.
 """
 
+from collections.abc import Sequence
 from random import Random
 
 from bench.training.drawn import Parts
+from bench.training.split import is_held_out
 from bench.training.words import names
 from bench.training.words.listing import words
 
@@ -27,6 +29,18 @@ def made_up(random: Random, ending: str = "") -> str:
     return ("".join(syllables) + ending).capitalize()
 
 
+def spliced(random: Random, kind: str, listed: Sequence[str]) -> str:
+    """The head of one name and the tail of another, neither of them kept out of training."""
+    head = _taught(random, kind, listed).split()[0][: random.randint(2, 4)]
+    return head + _taught(random, kind, listed).split()[-1][-random.randint(2, 4) :].lower()
+
+
+def _taught(random: Random, kind: str, listed: Sequence[str]) -> str:
+    while is_held_out(kind, name := random.choice(listed)):
+        pass
+    return name
+
+
 class Naming:
     """Draws names, none twice, and keeps what may be held out of them."""
 
@@ -35,6 +49,10 @@ class Naming:
         self._share_made_up = share_made_up
         self._drawn: set[str] = set()
         self.parts: list[Parts] = []
+
+    def made_up(self) -> bool:
+        """Whether the next name is to be one that nobody has."""
+        return self._random.random() < self._share_made_up
 
     def first_name(self) -> str:
         return self._new("person", names.FIRST_NAMES)
@@ -62,13 +80,17 @@ class Naming:
             return name
         return f"{name} {self._random.choice(names.SUFFIXES)}"
 
-    def _new(self, kind: str, listed: list[str], ending: str = "") -> str:
+    def _new(self, kind: str, listed: Sequence[str], ending: str = "") -> str:
         while True:
-            if self._random.random() < self._share_made_up:
-                name = made_up(self._random, ending)
-            else:
-                name = self._random.choice(listed)
+            name = self._draw(kind, listed, ending)
             if name not in self._drawn:
                 self._drawn.add(name)
                 self.parts.append((kind, name))
                 return name
+
+    def _draw(self, kind: str, listed: Sequence[str], ending: str) -> str:
+        if not self.made_up():
+            return self._random.choice(listed)
+        if self._random.random() < 0.4:
+            return spliced(self._random, kind, listed)
+        return made_up(self._random, ending)

@@ -6,9 +6,9 @@ from types import ModuleType
 import pytest
 
 from bench.training.example import Example
-from bench.training.tasks import arithmetic, entities, questions, sentiment, summaries
+from bench.training.tasks import arithmetic, entities, questions, sentiment, summaries, tool_calls
 
-TASKS = [sentiment, entities, questions, summaries, arithmetic]
+TASKS = [sentiment, entities, questions, summaries, arithmetic, tool_calls]
 DRAWS = 2_000
 
 tasks = pytest.mark.parametrize("task", TASKS, ids=lambda task: str(task.NAME))

@@ -1,5 +1,6 @@
 """Questions about a paragraph: the answer is a span of it, or that it is not there."""
 
+import re
 from random import Random
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from bench.training.example import Example
 from bench.training.split import is_held_out
 from bench.training.tasks import questions
-from bench.training.words import facts
+from bench.training.words import calendar
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,15 @@ def test_now_and_then_the_paragraph_does_not_say(examples: list[Example]) -> Non
     assert 0.08 < len(unknown) / len(examples) < 0.15
 
 
-def test_a_value_kept_out_in_its_role_is_taught_in_no_other_way(examples: list[Example]) -> None:
-    kept = [job for job in facts.VALUES["job"] if is_held_out("questions", "job", job)]
-    assert not {example.answer for example in examples} & set(kept)
+def test_a_value_that_is_kept_out_with_a_question_is_taught_with_others(
+    examples: list[Example],
+) -> None:
+    question = "What color is {whose} car?"
+    kept = [c for c in calendar.COLORS if is_held_out("questions", "car", question, c)]
+    assert kept
+    asked = [e for e in examples if re.search(r"'s car\?", e.messages[-1]["content"])]
+    assert not {example.answer for example in asked} & set(kept)
+    assert {example.answer for example in examples} > set(kept)
 
 
 def test_a_second_question_is_another_one(examples: list[Example]) -> None:

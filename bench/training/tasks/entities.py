@@ -16,6 +16,7 @@ from bench.training.example import Example
 from bench.training.grammar import capital
 from bench.training.naming import Naming
 from bench.training.words import reports
+from bench.training.words.listing import names
 
 NAME = "entities"
 
@@ -72,17 +73,19 @@ def draw(random: Random, made_up: float) -> Drawn:
 def _template(random: Random) -> str:
     """One sentence or two, some of them with no name."""
     if random.random() < 0.08:
-        return _nameless(random)
+        return nameless(random)
     first = random.choice(reports.NAMED)
     if random.random() < 0.7:
         return first
-    second = _nameless(random) if random.random() < 0.4 else random.choice(reports.NAMED)
+    second = nameless(random) if random.random() < 0.4 else random.choice(reports.NAMED)
     both = f"{first} {_renamed(second)}" if random.random() < 0.6 else f"{_renamed(second)} {first}"
     return both if both.count("{") <= MOST else first
 
 
-def _nameless(random: Random) -> str:
-    subject, predicate = random.choice(reports.SUBJECTS), random.choice(reports.PREDICATES)
+def nameless(random: Random) -> str:
+    """A sentence that names nobody and nothing."""
+    subjects, _, predicates = random.choice(reports.NAMELESS).partition(":")
+    subject, predicate = random.choice(names(subjects)), random.choice(names(predicates))
     return capital(f"{subject} {predicate}.")
 
 

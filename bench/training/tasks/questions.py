@@ -4,7 +4,7 @@ A paragraph tells two to five facts of one to three people, things or companies;
 of fact of two of them, so that the answer must be found by the name. Where the paragraph does not
 say it, the answer is "I don't know."
 
-Held out: words of names, wholly; a value with its kind of fact; and a form with a question.
+Held out: words of names, wholly; a value with a question, or of a thing; a form with a question.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from bench.training.drawn import Drawn, Parts
 from bench.training.example import Example, Message
 from bench.training.grammar import article, capital
 from bench.training.naming import Naming
+from bench.training.tasks.entities import nameless
 from bench.training.words import facts, names
 from bench.training.words.facts import Kind
 
@@ -72,7 +73,8 @@ def draw(random: Random, made_up: float) -> Drawn:
     else:
         fact = random.choice(told)
         question, template, answer = _asked(random, fact)
-    parts = (*naming.parts, (NAME, fact.kind.name, fact.value))
+    role = fact.subject if fact.kind.subjects else template
+    parts = (*naming.parts, (NAME, fact.kind.name, role, fact.value))
     if random.random() < 0.1:
         return _second_question(random, paragraph, told, question, answer, parts)
     form = random.choice((*ASKING.forms, *INSTRUCTIONS))
@@ -213,6 +215,8 @@ def _paragraph(random: Random, told: Sequence[Fact]) -> str:
             sentences.append(capital(sentence))
             joinable = verb_first
         before = fact.subject
+    if random.random() < 0.12:
+        sentences.insert(random.choice((0, len(sentences))), nameless(random))
     return " ".join(sentences)
 
 

@@ -50,8 +50,12 @@ STATEMENTS = {
     "this": "{this} {noun} {is} {adjective}.",
     "found": "I found the {noun} {adjective}.",
     "short": "{adjective} {noun}!",
+    "it": "it was {adjective}.",
+    "it very": "it is {very} {adjective}!",
+    "this is": "this is {adjective}.",
     "not was": "the {noun} {was} not {adjective}.",
     "not is": "the {noun} {is} not very {adjective}.",
+    "not it": "it was not {adjective}.",
     "not n't": "the {noun} {was}n't {adjective}.",
 }
 # With an adjective before one thing.
@@ -60,7 +64,7 @@ PHRASES = {
     "it is": "it is {phrase}.",
     "had": "we had {phrase}.",
     "such": "it was such {phrase}.",
-    "not it": "it was not {phrase}.",
+    "not a": "it was not {phrase}.",
 }
 MIDDLING = {
     "is": "the {noun} is {word}.",
@@ -93,6 +97,8 @@ def draw(random: Random, made_up: float) -> Drawn:
     kind = random.choices(KINDS, SHARES)[0]
     clause = kind(random)
     text = clause.text
+    if text.endswith(".") and random.random() < 0.1:
+        text = text[:-1] + "!"
     if text.endswith(".") and "\n" not in text and random.random() < 0.1:
         text = text[:-1]
     form = ASKING.draw(random)

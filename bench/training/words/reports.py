@@ -4,7 +4,7 @@
 can: nobody can say whether "Zanvor won" tells of a team or of a man.
 """
 
-from bench.training.words.listing import lines, names
+from bench.training.words.listing import lines
 
 NAMED = lines("""
 {P} works at {O} in {L}.
@@ -76,15 +76,15 @@ Two employees of {O} travelled to {L}.
 The lawyer {P} sued {O}.
 """)
 
-SUBJECTS = names("""
-the cat, the dog, the weather, my brother, our neighbor, the teacher, the old man, a small bird,
-the train, the bus, the new phone, the soup, the garden, the meeting, the book, her sister,
-the doctor, the team, the window, the river
-""")
-
-PREDICATES = names("""
-is very nice today, was late again, is sleeping, arrived in the morning, is not here,
-stopped at the corner, is in the kitchen, looked out of the window, was too expensive,
-needs some water, will be ready tomorrow, is on the table, made a lot of noise, was green,
-likes the rain, is better than before, cannot wait, went home early, is next to the house, fell down
+# Subjects before the colon, what may be said of each of them after it.
+NAMELESS = lines("""
+the cat, the dog, the baby, the bird: is sleeping, is in the garden, is hungry, made a lot of noise
+the weather, the day, the evening: is very nice, was cold, will be better tomorrow
+my brother, her sister, our neighbor, the old man: is not here, went home early, likes the rain
+the teacher, the doctor, the driver: was late again, is tired, looked out of the window
+the train, the bus, the taxi: stopped at the corner, was late, will arrive soon, is yellow
+the soup, the bread, the coffee: was too expensive, is on the table, is cold, tastes good
+the phone, the book, the lamp: is new, is on the shelf, was a present, fell on the floor
+the garden, the river, the street: needs some rain, is behind the house, looks very nice
+the meeting, the lesson, the film: was long, starts at noon, will be in the morning
 """)
