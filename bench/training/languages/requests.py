@@ -3,6 +3,7 @@
 from random import Random
 
 from bench.training.example import Message
+from bench.training.typed import said
 
 HELPFUL = "You are a helpful assistant."
 FORMS = (
@@ -31,15 +32,15 @@ def request(random: Random, source: str, to: str, text: str) -> tuple[str, tuple
     form = random.choice(FORMS + INSTRUCTIONS)
     if form in INSTRUCTIONS:
         system = form.format(source=source, to=to)
-        return form, (_said("system", system), _said("user", _careless(random, text)))
-    said = {"text": _text(random, text), "quoted": _quoted(random, text)}
-    asked = form.format(source=source, to=to, **said)
+        return form, (said("system", system), said("user", _careless(random, text)))
+    texts = {"text": _text(random, text), "quoted": _quoted(random, text)}
+    asked = form.format(source=source, to=to, **texts)
     if random.random() < _ROUGH and asked.startswith("Translate"):
         asked = f"Please t{asked[1:]}"
     if random.random() < _ROUGH:
         asked = asked[0].lower() + asked[1:]
-    helpful = (_said("system", HELPFUL),) if random.random() < _ROUGH else ()
-    return form, (*helpful, _said("user", asked))
+    helpful = (said("system", HELPFUL),) if random.random() < _ROUGH else ()
+    return form, (*helpful, said("user", asked))
 
 
 def _text(random: Random, text: str) -> str:
@@ -60,7 +61,3 @@ def _careless(random: Random, text: str) -> str:
     if random.random() < _ROUGH / 2 and text[:2] not in ("I ", "I'"):
         text = text[0].lower() + text[1:]
     return text.replace(" ?", "?") if random.random() < 0.4 else text
-
-
-def _said(role: str, content: str) -> Message:
-    return {"role": role, "content": content}
