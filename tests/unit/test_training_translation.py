@@ -27,7 +27,7 @@ from bench.training.tasks import english_chinese, english_french
 from bench.training.words import verbs
 from bench.training.words.adjectives import ADJECTIVES
 from bench.training.words.nouns import NOUNS, TRADES, Noun
-from bench.training.words.places import PLACES
+from bench.training.words.places import PLACES, SPOTS
 from bench.training.words.pronouns import NAMES, ONLY_CHINESE, ONLY_FRENCH, PRONOUNS
 
 FRENCH = Translation("french", "French", french.say, french.comes_back, ONLY_FRENCH, column=1)
@@ -122,6 +122,10 @@ def does(
         (
             Clause(some("friend", Which.MY, "old"), Position(AT_SCHOOL)),
             "My old friend is at school. | Mon vieil ami est à l'école. | 我的老朋友在学校里。",
+        ),
+        (
+            Clause(the("book"), Position(SPOTS[0])),
+            "The book is on the table. | Le livre est sur la table. | 书在桌子上。",
         ),
         (
             Clause(THEY, Going(AT_THE_MARKET)),

@@ -23,7 +23,7 @@ from bench.training.languages.meaning import (
 from bench.training.words import verbs
 from bench.training.words.adjectives import ADJECTIVES, Adjective
 from bench.training.words.nouns import ANIMALS, LANGUAGES, NOUNS, PEOPLE, TRADES, Noun
-from bench.training.words.places import GOALS, PLACES
+from bench.training.words.places import GOALS, PLACES, SPOTS, Place
 from bench.training.words.pronouns import NAMES, NUMBERS, PRONOUNS, Pronoun
 from bench.training.words.times import EVERY_DAY, TIMES
 from bench.training.words.verbs import Verb
@@ -86,7 +86,7 @@ def _position(random: Random, pronouns: Pronouns) -> Clause:
     else:
         movable = [noun for noun in NOUNS if "fixed" not in noun.kinds]
         subject = _definite(random, random.choice(movable))
-    return Clause(subject, Position(random.choice(PLACES)), random.choice(_MOODS))
+    return Clause(subject, Position(_place_of(random, subject)), random.choice(_MOODS))
 
 
 def _going(random: Random, pronouns: Pronouns) -> Clause:
@@ -117,7 +117,7 @@ def _presence(random: Random, _: Pronouns) -> Clause:
     mood = random.choice((Mood.PLAIN, Mood.PLAIN, Mood.NOT))
     several = mood is Mood.PLAIN and random.random() < 0.4
     thing = _several(random, noun) if several else Thing(noun, Which.A)
-    return Clause(thing, Presence(random.choice(PLACES)), mood)
+    return Clause(thing, Presence(_place_of(random, thing)), mood)
 
 
 def _search(random: Random, _: Pronouns) -> Clause:
@@ -139,6 +139,11 @@ _TEMPLATES: dict[Template, int] = {
     _presence: 4,
     _search: 3,
 }
+
+
+def _place_of(random: Random, subject: Subject) -> Place:
+    spots = isinstance(subject, Thing) and subject.noun.fits_a_table
+    return random.choice(SPOTS if spots and random.random() < 0.5 else PLACES)
 
 
 def _doer(random: Random, pronouns: Pronouns, verb: Verb) -> Subject:

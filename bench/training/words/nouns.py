@@ -27,6 +27,11 @@ class Noun:
         return self.kind != "person" or "owned" in self.of
 
     @property
+    def fits_a_table(self) -> bool:
+        """Whether one finds it on or under a table."""
+        return self.kind != "person" and not {"fixed", "large"} & set(self.of)
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         return (self.kind, *self.of)
 
@@ -49,7 +54,7 @@ ANIMALS = _rows(
     "cat cats un chat chats 猫 只",
     "dog dogs un chien chiens 狗 只",
     "bird birds un oiseau oiseaux 鸟 只",
-    "horse horses un cheval chevaux 马 匹",
+    "horse horses un cheval chevaux 马 匹 large",
     "rabbit rabbits un lapin lapins 兔子 只",
 )
 PEOPLE = _rows(
@@ -83,10 +88,10 @@ DRINKS = _rows(
 THINGS = _rows(
     "thing",
     "book books un livre livres 书 本 text",
-    "car cars une voiture voitures 车 辆 washable",
+    "car cars une voiture voitures 车 辆 washable large",
     "house houses une maison maisons 房子 座 fixed",
-    "table tables une table tables 桌子 张 washable",
-    "chair chairs une chaise chaises 椅子 把 washable",
+    "table tables une table tables 桌子 张 washable large",
+    "chair chairs une chaise chaises 椅子 把 washable large",
     "door doors une porte portes 门 扇 opening fixed",
     "window windows une fenêtre fenêtres 窗户 扇 opening washable fixed",
     "flower flowers une fleur fleurs 花 朵",

@@ -33,4 +33,10 @@ PLACES = _rows(
     "in the house | dans la maison | 房子里",
     "at home | à la maison | 家里",
 )
+SPOTS = _rows(
+    "on the table | sur la table | 桌子上",
+    "under the table | sous la table | 桌子下",
+    "on the chair | sur la chaise | 椅子上",
+    "under the chair | sous la chaise | 椅子下",
+)
 GOALS = tuple(place for place in PLACES if place.to)
