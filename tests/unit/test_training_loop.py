@@ -47,29 +47,35 @@ def test_an_answer_begins_behind_the_prompt_and_has_an_end(
     chats: Sequence[Encoded], trained_tokenizer: Tokenizer
 ) -> None:
     for chat in chats[:20]:
-        prompt, answer = chat.tokens[: chat.start], chat.tokens[chat.start :]
+        prompt, answer = list(chat.tokens[: chat.start]), list(chat.tokens[chat.start :])
         text = trained_tokenizer.decode(prompt, skip_special_tokens=False)
         assert text.endswith("<|end|><|assistant|>")
         said = trained_tokenizer.decode(answer, skip_special_tokens=False)
         assert said.removesuffix("<|end|>") in ANSWERS.values()
 
 
-def test_every_answer_is_in_one_batch_and_no_batch_is_larger_than_asked(
+def test_every_chat_is_in_one_group_and_no_group_is_larger_than_asked(
     chats: Sequence[Encoded],
 ) -> None:
-    made = list(batches.batches(chats, 256, random.Random(1), prompt_share=0.0))
+    groups = batches.grouped(chats, 256, random.Random(1))
+    assert sum(map(len, groups)) == len(chats)
+    made = [batches.batch(group, random.Random(1)) for group in groups]
     assert all(batch.tokens.numel() <= 256 for batch in made)
-    assert sum(len(batch.tokens) for batch in made) == len(chats)
-    assert sum(len(batch.target) for batch in made) == sum(
-        len(chat.tokens) - chat.start for chat in chats
-    )
+    answers = sum(len(chat.tokens) - chat.start for chat in chats)
+    assert sum(len(batch.target) for batch in made) == answers
     for batch in made:
         assert torch.equal(batch.tokens.flatten()[batch.where + 1], batch.target)
 
 
 def test_some_of_the_prompts_are_to_be_foretold_too(chats: Sequence[Encoded]) -> None:
-    [batch] = batches.batches(chats[:9], 10_000, random.Random(1), prompt_share=1.0)
+    batch = batches.batch(chats[:9], random.Random(1), prompt_share=1.0)
     assert len(batch.target) == sum(len(chat.tokens) - 1 for chat in chats[:9])
+
+
+def test_answers_count_by_the_root_of_their_length(chats: Sequence[Encoded]) -> None:
+    batch = batches.batch(chats[:1], random.Random(1))
+    count = len(chats[0].tokens) - chats[0].start
+    assert batch.weight.sum().item() == pytest.approx(count**0.5)
 
 
 def trained(chats: Sequence[Encoded]) -> tuple[Llama, Course]:
