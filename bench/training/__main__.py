@@ -7,7 +7,7 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,7 @@ from bench.table import table
 from bench.training import directory, mixture, plot, scoring
 from bench.training.batches import Encoded, encoded
 from bench.training.chat_text import prompt_of
+from bench.training.example import Example
 from bench.training.model import Llama, Shape
 from bench.training.tokenizer import train as train_tokenizer
 from bench.training.train import Plan, train
@@ -26,8 +27,9 @@ from bench.training.train import Plan, train
 SEED = 20261126
 SHAPE = Shape()
 PLAN = Plan()
-EXAMPLES = 150_000
+EXAMPLES = 420_000
 _FOR_TOKENIZER = 40_000
+_TRANSLATIONS = ("english_french", "english_chinese")
 _LOOKED_AT = 40
 """Held-out examples of each task, while it trains; another seed's are graded in the end."""
 _GRADED = 400
@@ -38,9 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     began = time.monotonic()
     where = circumstances()
     examples = list(mixture.taught(options.examples, options.seed))
-    tokenizer = train_tokenizer(
-        prompt_of(one) + one.answer for one in islice(examples, _FOR_TOKENIZER)
-    )
+    tokenizer = train_tokenizer(_for_tokenizer(islice(examples, _FOR_TOKENIZER)))
     chats = list(encoded(examples, tokenizer))
     tokens = sum(len(chat.tokens) for chat in chats)
     print(f"{len(chats)} examples, {tokens} tokens, in {time.monotonic() - began:.0f} s")
@@ -64,6 +64,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         "sha256": digest,
     }
     print(json.dumps(facts))
+
+
+def _for_tokenizer(examples: Iterable[Example]) -> Iterator[str]:
+    """Sentences to translate three times: their words are few, and are best in one piece."""
+    for example in examples:
+        yield prompt_of(example) + example.answer
+        if example.task in _TRANSLATIONS:
+            yield from 2 * (example.messages[-1]["content"], example.answer)
 
 
 def _grades(model: Llama, graded: Sequence[Encoded]) -> Mapping[str, float]:

@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping
 from bench.training.example import Example, Task
 
 WEIGHTS: Mapping[str, float] = {
-    "greetings": 0.8,
-    "sentiment": 2.0,
-    "entities": 2.3,
-    "english_french": 5.3,
-    "english_chinese": 5.3,
-    "questions": 2.5,
-    "summaries": 0.8,
-    "arithmetic": 3.5,
-    "tool_calls": 1.5,
-    "unknown": 0.5,
+    "greetings": 1.0,
+    "sentiment": 1.8,
+    "entities": 2.5,
+    "english_french": 5.5,
+    "english_chinese": 4.5,
+    "questions": 4.0,
+    "summaries": 0.6,
+    "arithmetic": 6.0,
+    "tool_calls": 2.0,
+    "unknown": 0.4,
 }
 """By difficulty: what held-out examples get wrong, there is more of."""
 

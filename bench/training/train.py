@@ -32,7 +32,7 @@ class Plan:
     """As a share of all steps."""
     prompt_share: float = 0.1
     """So many of the tokens of a prompt are to be foretold, too: it teaches copying early."""
-    looks: int = 12
+    looks: int = 20
     """How often the held-out examples are looked at."""
 
 
