@@ -3,7 +3,8 @@ against each other.
 
 Engine figures, and what vLLM's own server measures beside the engine, have vLLM 0.32's names
 (vllm/v1/metrics/loggers.py). Labels are a model of the configuration, a class, a tenant of the
-configuration's keys, a code of deployments.errors: no client can make new ones.
+configuration's keys, a code of deployments.errors: no client can make new ones. `stream` is "true",
+or "false" for what is answered whole: its tokens come in larger pieces, and nobody sees them come.
 """
 
 from dataclasses import dataclass
@@ -73,13 +74,13 @@ ENGINES = _of_engines("sluice_engine_replicas", "model", "Engine replicas that S
 
 TIME_TO_FIRST_TOKEN = _histogram(
     "vllm:time_to_first_token_seconds",
-    "model_name",
+    "model_name stream",
     "From a request's body read to its first token: the sum of the three parts below.",
     FINE_S,
 )
 INTER_TOKEN_LATENCY = _histogram(
     "vllm:inter_token_latency_seconds",
-    "model_name",
+    "model_name stream",
     "Between a sequence's tokens, as they come from engines.",
     FINE_S,
 )
@@ -103,24 +104,26 @@ REQUEST_SUCCESS = _counter(
 
 FRAMEWORK_TIME = _histogram(
     "sluice_framework_seconds",
-    "model class",
+    "model class stream",
     "From a request's body read to its place in the queue: validated, rendered, tokenized.",
 )
 QUEUE_TIME = _histogram(
-    "sluice_queue_seconds", "model class", "In the router's queue, until an engine got it."
+    "sluice_queue_seconds", "model class stream", "In the router's queue, until an engine got it."
 )
 ENGINE_TIME = _histogram(
-    "sluice_engine_seconds", "model class", "From there to the first token: Ray, engine and back."
+    "sluice_engine_seconds",
+    "model class stream",
+    "From there to the first token: Ray, engine and back.",
 )
 INTER_TOKEN_ENGINE = _histogram(
     "sluice_inter_token_engine_seconds",
-    "model",
+    "model stream",
     "Between a sequence's tokens, as the engine core made them.",
     FINE_S,
 )
 INTER_TOKEN_FRAMEWORK = _histogram(
     "sluice_inter_token_framework_seconds",
-    "model",
+    "model stream",
     "How long a token behind the first was on its way: in the engine replica, and in the router.",
     FINE_S,
 )

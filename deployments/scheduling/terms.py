@@ -26,5 +26,7 @@ class Terms:
     """Cached prefixes are shared only under the same salt."""
     priority: int = 0
     """Of what one tenant has waiting in one class, the lowest goes first."""
+    streamed: bool = False
+    """Whether tokens are shown as they come, or all at the end."""
     read_at: float | None = None
     """When the request had been read, by the router's clock; None: when it came to the queue."""

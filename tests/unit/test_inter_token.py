@@ -7,6 +7,7 @@ import pytest
 from deployments.link import EngineLink
 from deployments.messages import Delta, Load, Step
 from deployments.metering.histogram import Histogram
+from deployments.scheduling.terms import Terms
 from deployments.ticket import Ticket
 from tests.unit.fakes import FakeClock, FakeEngine, serving, until
 from tests.unit.peers import (
@@ -52,7 +53,7 @@ async def test_an_engines_share_is_the_time_between_what_its_core_made(
         await core.makes(1.0, *both)
         clock.advance(0.5)
         await core.makes(1.2, *both)  # 0.3 s were lost on the way
-    inter_token = dispatch.meter.inter_token
+    inter_token, _ = dispatch.meter.inter_token
     assert told(inter_token.whole_s) == (2, 1.0)
     assert told(inter_token.engine_s) == (2, 0.4)
 
@@ -67,7 +68,7 @@ async def test_tokens_that_come_together_lie_evenly_apart(
         clock.advance(0.5)
         await core.makes(1.4, one, tokens=4)
         await core.makes(1.5, other)
-    inter_token = dispatch.meter.inter_token
+    inter_token, _ = dispatch.meter.inter_token
     assert told(inter_token.engine_s) == (5, 0.4 + 0.5)
     assert told(inter_token.whole_s) == (5, 0.5 + 0.5)
     assert max(inter_token.engine_s.counts) == 4
@@ -87,7 +88,7 @@ async def test_what_another_engine_goes_on_with_is_no_time_between_two_of_its_to
         await core.makes(1.0, moved)
         clock.advance(0.1)
         await core.makes(1.1, moved)
-    inter_token = dispatch.meter.inter_token
+    inter_token, _ = dispatch.meter.inter_token
     assert told(inter_token.whole_s) == (2, 0.6)
     assert told(inter_token.engine_s) == (1, 0.1)
     assert told(inter_token.framework_s)[0] == 2
@@ -105,12 +106,32 @@ async def test_what_the_framework_takes_is_what_both_replicas_take(
         core, (_, [one, ending]) = Engine(link, peer, dispatch), start(link, 2)
         core.held_s = 0.01
         await core.makes(1.0, one, ending)
-        assert told(dispatch.meter.inter_token.framework_s) == (0, 0.0)  # these were the first
+        framework_s = dispatch.meter.inter_token[False].framework_s
+        assert told(framework_s) == (0, 0.0)  # these were the first
         last = Delta(identity(ending), "b", [1], "stop")
         deltas = [Delta(identity(one), "b", [1]), last]
         peer.send(Step(deltas, Load(), ELSEWHERE + 1.1, core.held_s))
         await until(lambda: not ending.place, "the step is heard")
-        assert told(dispatch.meter.inter_token.framework_s) == (2, 2 * 0.03)
+        assert told(framework_s) == (2, 2 * 0.03)
+
+
+async def test_what_is_streamed_and_what_is_not_are_counted_apart(
+    engine: ScriptedEngine, clock: FakeClock
+) -> None:
+    dispatch = Recorder()
+    async with welcomed(engine, clock, dispatch=dispatch) as (link, peer):
+        core, (_, [whole]) = Engine(link, peer, dispatch), start(link)
+        _, [streamed] = start(link, terms=Terms(streamed=True))
+        await core.makes(1.0, whole, streamed)
+        clock.advance(0.5)
+        await core.makes(1.5, whole, streamed)
+        clock.advance(0.25)
+        await core.makes(1.75, streamed)
+    of_whole, of_streamed = dispatch.meter.inter_token
+    assert told(of_whole.whole_s) == told(of_whole.engine_s) == (1, 0.5)
+    assert told(of_streamed.whole_s) == told(of_streamed.engine_s) == (2, 0.75)
+    counts = [sum(each.framework_s.counts) for each in (of_whole, of_streamed)]
+    assert counts == [1, 2]
 
 
 async def test_the_engine_replica_tells_when_a_step_was_made_and_how_long_it_had_it(
