@@ -75,7 +75,7 @@ ENGINES = _of_engines("sluice_engine_replicas", "model", "Engine replicas that S
 TIME_TO_FIRST_TOKEN = _histogram(
     "vllm:time_to_first_token_seconds",
     "model_name stream",
-    "From a request's body read to its first token: the sum of the three parts below.",
+    "From a request to its first token, without the wait for its body: the sum of three parts.",
     FINE_S,
 )
 INTER_TOKEN_LATENCY = _histogram(
@@ -105,7 +105,7 @@ REQUEST_SUCCESS = _counter(
 FRAMEWORK_TIME = _histogram(
     "sluice_framework_seconds",
     "model class stream",
-    "From a request's body read to its place in the queue: validated, rendered, tokenized.",
+    "To its place in the queue, without the wait for its body: validated, rendered, tokenized.",
 )
 QUEUE_TIME = _histogram(
     "sluice_queue_seconds", "model class stream", "In the router's queue, until an engine got it."

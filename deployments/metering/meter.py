@@ -61,10 +61,10 @@ class Meter:
         assert ticket.placed_at is not None
         meter, streamed = self.classes[ticket.terms.level], ticket.terms.streamed
         parts = meter.first_token[streamed]
-        read_at = ticket.terms.read_at or ticket.arrived_at
-        parts.framework_s.observe(ticket.arrived_at - read_at)
+        due_since = ticket.terms.due_since or ticket.arrived_at
+        parts.framework_s.observe(ticket.arrived_at - due_since)
         parts.queue_s.observe(ticket.placed_at - ticket.arrived_at)
         parts.engine_s.observe(now - ticket.placed_at)
         meter.predicted_s.observe(ticket.stream.predicted_s)
         meter.actual_s.observe(now - ticket.arrived_at)
-        self.first_token_s[streamed].observe(now - read_at)
+        self.first_token_s[streamed].observe(now - due_since)

@@ -28,5 +28,6 @@ class Terms:
     """Of what one tenant has waiting in one class, the lowest goes first."""
     streamed: bool = False
     """Whether tokens are shown as they come, or all at the end."""
-    read_at: float | None = None
-    """When the request had been read, by the router's clock; None: when it came to the queue."""
+    due_since: float | None = None
+    """Since when its first token is waited for, by the router's clock: it had come, the wait for
+    its body left out. None: since it came to the queue."""

@@ -227,7 +227,7 @@ def terms_of(
         cache_salt=None if service.share_prefix_cache else client.cache_salt,
         priority=priority,
         streamed=streamed,
-        read_at=record.read_at,
+        due_since=record.due_since,
     )
 
 
