@@ -23,9 +23,9 @@ class InterToken:
 
     def __init__(self) -> None:
         self._came = 0
-        self.whole_s = Histogram(families.FINE_S)
-        self.engine_s = Histogram(families.FINE_S)
-        self.framework_s = Histogram(families.FINE_S)
+        self.whole_s = Histogram(families.GAP_S)
+        self.engine_s = Histogram(families.GAP_S)
+        self.framework_s = Histogram(families.GAP_S)
 
     def observe(self, last: Moment, moment: Moment, share: int, times: int) -> None:
         """So many tokens came `share` in each delta, and those before them at `last`."""

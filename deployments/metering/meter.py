@@ -40,7 +40,7 @@ class Meter:
         self.classes = {level: ClassMeter() for level in Level}
         self.accounts = defaultdict[str, Account](Account)
         """By tenant."""
-        self.first_token_s = Histogram(families.FINE_S), Histogram(families.FINE_S)
+        self.first_token_s = Histogram(families.FIRST_S), Histogram(families.FIRST_S)
         self.inter_token = InterToken(), InterToken()
         """Of what is answered whole, and of what is streamed."""
         self.looked_up = self.found_cached = 0
