@@ -63,6 +63,15 @@ class TestAScrape:
         assert told.sum("vllm:inter_token_latency_seconds_count", stream="true") == 2
         assert told.sum("vllm:inter_token_latency_seconds_count", stream="false") == 4
 
+    async def test_has_no_buckets_of_what_was_never_measured(self) -> None:
+        async with site(echo=1) as running:
+            before = await scraped(running)
+            await running.post(CHAT, chat(stream=True))
+            after = await scraped(running)
+        name = "sluice_queue_seconds_count"
+        assert before.values(name) == []
+        assert after.values(name) == after.values(name, **STANDARD, stream="true") == [1]
+
     async def test_counts_requests_by_endpoint_and_status(self) -> None:
         async with site(echo=1) as running:
             await running.post(CHAT, chat())
