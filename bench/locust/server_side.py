@@ -124,14 +124,18 @@ def histograms(exposition: str, model: str) -> dict[str, Histogram]:
     Of `model` where it tells of it, else of all: adapters count as models.
     """
     families = {each.name: each for each in text_string_to_metric_families(exposition)}
+    told_of = {
+        value for each in families.values() for s in each.samples for value in s.labels.values()
+    }
     wanted = [*_WHOLE.values(), *(name for parts in _PARTS.values() for name in parts.values())]
     found = {}
     for name in wanted:
         if name not in families:
             continue
         samples = families[name].samples
-        of_model = [each for each in samples if model in each.labels.values()] or samples
-        streamed = [each for each in of_model if each.labels.get("stream") != "false"]
+        if model in told_of:
+            samples = [each for each in samples if model in each.labels.values()]
+        streamed = [each for each in samples if each.labels.get("stream") != "false"]
         buckets: Counter[float] = Counter()
         total = 0.0
         for sample in streamed:

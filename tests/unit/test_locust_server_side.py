@@ -83,6 +83,13 @@ def test_models_that_nobody_asked_do_not_count(server: FakeServer) -> None:
     assert found.sum == pytest.approx(0.1)
 
 
+def test_a_model_that_nobody_has_asked_yet_is_not_taken_for_all(server: FakeServer) -> None:
+    server.observes(families.INTER_TOKEN_LATENCY, 7.0, "other", "true", times=9)
+    server.observes(families.ENGINE_TIME, 7.0, "m", "standard", "false")
+    found = histograms(server.scraped(), "m")
+    assert found["vllm:inter_token_latency_seconds"].count == 0
+
+
 def test_answers_that_are_not_streamed_do_not_count(server: FakeServer) -> None:
     server.observes(families.INTER_TOKEN_LATENCY, 0.1, "m", "true")
     server.observes(families.INTER_TOKEN_LATENCY, 7.0, "m", "false", times=9)
