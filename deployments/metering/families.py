@@ -87,7 +87,7 @@ TIME_TO_FIRST_TOKEN = _histogram(
 INTER_TOKEN_LATENCY = _histogram(
     "vllm:inter_token_latency_seconds",
     "model_name stream",
-    "Between a sequence's tokens, as they come from engines.",
+    "Between a sequence's tokens: of a stream as they are written, else as they come from engines.",
     GAP_S,
 )
 PROMPT_TOKENS = _counter(

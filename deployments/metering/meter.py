@@ -41,7 +41,7 @@ class Meter:
         self.accounts = defaultdict[str, Account](Account)
         """By tenant."""
         self.first_token_s = Histogram(families.FIRST_S), Histogram(families.FIRST_S)
-        self.inter_token = InterToken(), InterToken()
+        self.inter_token = InterToken(streamed=False), InterToken(streamed=True)
         """Of what is answered whole, and of what is streamed."""
         self.looked_up = self.found_cached = 0
         """Tokens, in engines' prefix caches."""

@@ -6,7 +6,9 @@ import pytest
 
 from deployments.link import EngineLink
 from deployments.messages import Delta, Load, Step
+from deployments.metering.families import GAP_S
 from deployments.metering.histogram import Histogram
+from deployments.metering.inter_token import Gaps
 from deployments.scheduling.terms import Terms
 from deployments.ticket import Ticket
 from tests.unit.fakes import FakeClock, FakeEngine, serving, until
@@ -129,7 +131,8 @@ async def test_what_is_streamed_and_what_is_not_are_counted_apart(
         await core.makes(1.75, streamed)
     of_whole, of_streamed = dispatch.meter.inter_token
     assert told(of_whole.whole_s) == told(of_whole.engine_s) == (1, 0.5)
-    assert told(of_streamed.whole_s) == told(of_streamed.engine_s) == (2, 0.75)
+    assert told(of_streamed.engine_s) == (2, 0.75)
+    assert told(of_streamed.whole_s) == (0, 0)  # nothing was shown to a client
     counts = [sum(each.framework_s.counts) for each in (of_whole, of_streamed)]
     assert counts == [1, 2]
 
@@ -147,3 +150,24 @@ async def test_the_engine_replica_tells_when_a_step_was_made_and_how_long_it_had
         await until(lambda: any(step.deltas for step in us.of(Step)), "the step is heard")
         [step] = [step for step in us.of(Step) if step.deltas]
         assert (step.made_at, step.held_s) == (made_at, 0.25)
+
+
+def test_a_gap_is_between_what_was_written_to_the_client(clock: FakeClock) -> None:
+    seconds = Histogram(GAP_S)
+    gaps = Gaps(seconds, 2, clock)
+    gaps.shown([(0, Delta(7, "a", [1])), (1, Delta(8, "a", [1, 2]))])
+    clock.advance(0.5)
+    gaps.shown([(0, Delta(7, "b", [2]))])
+    assert told(seconds) == (1, 0.5)
+    clock.advance(0.5)
+    gaps.shown([(1, Delta(8, "b", [3, 4]))])  # evenly apart
+    assert told(seconds) == (3, 0.5 + 1.0)
+
+
+def test_what_a_reader_who_is_behind_gets_at_once_lies_no_time_apart(clock: FakeClock) -> None:
+    seconds = Histogram(GAP_S)
+    gaps = Gaps(seconds, 1, clock)
+    gaps.shown([(0, Delta(7, "a", [1]))])
+    clock.advance(0.5)
+    gaps.shown([(0, Delta(7, "b", [2])), (0, Delta(7, "", [])), (0, Delta(7, "c", [3]))])
+    assert told(seconds) == (2, 0.5)
