@@ -157,7 +157,7 @@ class EngineLink:
         ticket.place = (self, identity)
         ticket.placed_at, ticket.first_at = self._now(), None
         if ticket.last is not None:
-            ticket.last = Moment(ticket.last.at, None)
+            ticket.last = ticket.last._replace(made_at=None)
         ticket.hops.append(Hop(self.replica.id, ticket.placed_at))
         ticket.owed, ticket.began_with = ticket.remaining, len(ticket.emitted)
         # A form is checked before the engine takes the prompt in, and others need not wait for it.
@@ -230,9 +230,9 @@ class EngineLink:
 
     def _deliver(self, step: Step) -> int:
         tickets = self._tickets
-        inter_token = self._dispatch.meter.inter_token
-        moment = Moment(self._heard_at, step.made_at)
-        tokens = later = times = 0
+        whole, streamed = kinds = self._dispatch.meter.inter_token
+        moments = [Moment(self._heard_at, step.made_at, kind) for kind in kinds]
+        tokens = times = 0
         last, share = None, 0  # of so many tokens: nearly all of a step come behind one other step
         for delta in step.deltas:
             ticket = tickets.get(delta.id)
@@ -249,21 +249,20 @@ class EngineLink:
                 ticket.account.generated += count
                 if ticket.last is not last or count != share:
                     if last is not None:
-                        inter_token.observe(last, moment, share, times)
-                        later += times
+                        last.kind.observe(last, moments[0], share, times)
                     last, share, times = ticket.last, count, 0
                 times += count
-                ticket.last = moment
+                ticket.last = moments[ticket.terms.streamed]
             ticket.emitted += delta.token_ids
             if delta.finish_reason is not None:
                 self._settle(ticket, "finished")
                 self._dispatch.ended(self, ticket, delta)
             ticket.stream.push(ticket.index, delta)
         if last is not None:
-            inter_token.observe(last, moment, share, times)
-            later += times
+            last.kind.observe(last, moments[0], share, times)
         took_s = step.held_s + self._now() - self._heard_at
-        inter_token.framework_s.observe(took_s, later)
+        whole.took(took_s)
+        streamed.took(took_s)
         self._owed -= tokens
         return tokens
 

@@ -17,6 +17,7 @@ from deployments.directory import Replica
 from deployments.dispatcher import Rules
 from deployments.errors import BadRequest, ModelNotFound, Overloaded, SluiceError
 from deployments.messages import Adapter, Pooling, Sampling
+from deployments.metering.inter_token import Gaps
 from deployments.pool import EnginePool
 from deployments.scheduling.terms import Terms
 from deployments.stream import Stream
@@ -111,7 +112,8 @@ class Router:
         served = self.served(model)
         dispatcher = self.pools[served.base].dispatcher
         meter = dispatcher.meter.classes[terms.level]
-        stream = Stream(len(sequences), buffer_limit)
+        gaps = Gaps(dispatcher.meter.inter_token[True].whole_s, len(sequences), self.now)
+        stream = Stream(len(sequences), buffer_limit, gaps.shown)
         try:
             self._check_room(len(sequences))
             admitted = dispatcher.admit(sequences, terms, stream, adapter or served.adapter, trace)

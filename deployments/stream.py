@@ -9,6 +9,13 @@ Indexed = tuple[int, Delta]
 """A delta and the index of its sequence within the request."""
 
 
+Shown = Callable[[Sequence[Indexed]], object]
+
+
+def _unheard(_: Sequence[Indexed]) -> None:
+    """Nobody counts."""
+
+
 class Stream:
     """A one-reader queue of deltas that never makes the engine's step wait.
 
@@ -27,13 +34,16 @@ class Stream:
         "begun",
         "on_overflow",
         "predicted_s",
+        "shown",
         "unfinished",
         "waited_s",
     )
 
-    def __init__(self, count: int, limit: int) -> None:
+    def __init__(self, count: int, limit: int, shown: Shown = _unheard) -> None:
         self.unfinished = count
         """How many sequences have not had their last delta."""
+        self.shown = shown
+        """To be told of what has been written to the client."""
         self.begun = False
         """True once the first delta of any sequence has come."""
         self.waited_s = 0.0

@@ -1,6 +1,8 @@
 """What the server says of the same load, from two looks at its metrics. Pure.
 
-The names are vLLM's own, so any server that has them will do; the parts are Sluice's.
+The names are vLLM's own, so any server that has them will do. The parts are Sluice's, and so is the
+label that tells streamed answers from those that are given whole, of whose tokens clients see
+nothing before the end.
 """
 
 import csv
@@ -117,18 +119,26 @@ def write(rows: Sequence[Sequence[str]], path: Path) -> None:
 
 
 def histograms(exposition: str, model: str) -> dict[str, Histogram]:
-    """By name; of `model` where the server tells of it, else of all: adapters count as models."""
+    """By name, of streamed answers where the server tells them apart.
+
+    Of `model` where it tells of it, else of all: adapters count as models.
+    """
     families = {each.name: each for each in text_string_to_metric_families(exposition)}
+    told_of = {
+        value for each in families.values() for s in each.samples for value in s.labels.values()
+    }
     wanted = [*_WHOLE.values(), *(name for parts in _PARTS.values() for name in parts.values())]
     found = {}
     for name in wanted:
         if name not in families:
             continue
         samples = families[name].samples
-        of_model = [each for each in samples if model in each.labels.values()] or samples
+        if model in told_of:
+            samples = [each for each in samples if model in each.labels.values()]
+        streamed = [each for each in samples if each.labels.get("stream") != "false"]
         buckets: Counter[float] = Counter()
         total = 0.0
-        for sample in of_model:
+        for sample in streamed:
             if sample.name.endswith("_bucket"):
                 buckets[float(sample.labels["le"])] += sample.value  # type: ignore[assignment]
             elif sample.name.endswith("_sum"):

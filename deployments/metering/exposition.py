@@ -46,6 +46,8 @@ def _metric(family: Family, series: Iterable[tuple[str, Sample]]) -> Metric:
         histogram = HistogramMetricFamily(family.name, family.help, labels=family.labels)
         for replica, sample in series:
             assert isinstance(sample.value, Histogram)
+            if not any(sample.value.counts):
+                continue  # a page of zeros for every class that nobody uses
             buckets = _buckets(family, sample.value)
             histogram.add_metric(_labels(family, replica, sample), buckets, sample.value.sum)
         return histogram

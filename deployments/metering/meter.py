@@ -10,6 +10,15 @@ from deployments.scheduling.terms import Level
 from deployments.ticket import Ticket
 
 
+class FirstToken:
+    """Where the time to the first tokens of a class went."""
+
+    def __init__(self) -> None:
+        self.framework_s = Histogram(families.COARSE_S)
+        self.queue_s = Histogram(families.COARSE_S)
+        self.engine_s = Histogram(families.COARSE_S)
+
+
 class ClassMeter:
     """Of one class of requests."""
 
@@ -18,9 +27,8 @@ class ClassMeter:
         self.refused = Counter[str]()
         """By error code."""
         self.failed = Counter[str]()
-        self.framework_s = Histogram(families.COARSE_S)
-        self.queue_s = Histogram(families.COARSE_S)
-        self.engine_s = Histogram(families.COARSE_S)
+        self.first_token = FirstToken(), FirstToken()
+        """Of what is answered whole, and of what is streamed."""
         self.predicted_s = Histogram(families.COARSE_S)
         self.actual_s = Histogram(families.COARSE_S)
 
@@ -32,8 +40,9 @@ class Meter:
         self.classes = {level: ClassMeter() for level in Level}
         self.accounts = defaultdict[str, Account](Account)
         """By tenant."""
-        self.first_token_s = Histogram(families.FINE_S)
-        self.inter_token = InterToken()
+        self.first_token_s = Histogram(families.FIRST_S), Histogram(families.FIRST_S)
+        self.inter_token = InterToken(streamed=False), InterToken(streamed=True)
+        """Of what is answered whole, and of what is streamed."""
         self.looked_up = self.found_cached = 0
         """Tokens, in engines' prefix caches."""
         self.finished = Counter[str]()
@@ -50,11 +59,12 @@ class Meter:
     def began(self, ticket: Ticket, now: float) -> None:
         """The first token of a request has come, and it is of this ticket."""
         assert ticket.placed_at is not None
-        meter = self.classes[ticket.terms.level]
-        read_at = ticket.terms.read_at or ticket.arrived_at
-        meter.framework_s.observe(ticket.arrived_at - read_at)
-        meter.queue_s.observe(ticket.placed_at - ticket.arrived_at)
-        meter.engine_s.observe(now - ticket.placed_at)
+        meter, streamed = self.classes[ticket.terms.level], ticket.terms.streamed
+        parts = meter.first_token[streamed]
+        due_since = ticket.terms.due_since or ticket.arrived_at
+        parts.framework_s.observe(ticket.arrived_at - due_since)
+        parts.queue_s.observe(ticket.placed_at - ticket.arrived_at)
+        parts.engine_s.observe(now - ticket.placed_at)
         meter.predicted_s.observe(ticket.stream.predicted_s)
         meter.actual_s.observe(now - ticket.arrived_at)
-        self.first_token_s.observe(now - read_at)
+        self.first_token_s[streamed].observe(now - due_since)

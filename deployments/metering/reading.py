@@ -5,13 +5,15 @@ from collections.abc import Iterator, Mapping
 from deployments.link import EngineLink
 from deployments.metering import families
 from deployments.metering.families import Family
-from deployments.metering.histogram import Histogram
 from deployments.metering.meter import ClassMeter, Meter
 from deployments.metering.sample import Sample
 from deployments.pool import EnginePool
 from deployments.scheduling.breaker import STATES
 
 Pools = Mapping[str, EnginePool]
+
+_STREAMED = "false", "true"
+"""The label, in the order in which a meter has the two."""
 
 
 def of_router(pools: Pools) -> Iterator[Sample]:
@@ -46,18 +48,21 @@ def of_engines(pools: Pools) -> Iterator[Sample]:
 
 def _of_meter(model: str, meter: Meter) -> Iterator[Sample]:
     accounts = meter.accounts
-    totals: dict[Family, float | Histogram] = {
+    totals: dict[Family, float] = {
         families.PROMPT_TOKENS: sum(account.prompt for account in accounts.values()),
         families.GENERATION_TOKENS: sum(account.generated for account in accounts.values()),
         families.PREFIX_CACHE_QUERIES: meter.looked_up,
         families.PREFIX_CACHE_HITS: meter.found_cached,
-        families.TIME_TO_FIRST_TOKEN: meter.first_token_s,
-        families.INTER_TOKEN_LATENCY: meter.inter_token.whole_s,
-        families.INTER_TOKEN_ENGINE: meter.inter_token.engine_s,
-        families.INTER_TOKEN_FRAMEWORK: meter.inter_token.framework_s,
     }
     for family, value in totals.items():
         yield Sample(family, value, (model,))
+    for streamed, first_s, later in zip(
+        _STREAMED, meter.first_token_s, meter.inter_token, strict=True
+    ):
+        yield Sample(families.TIME_TO_FIRST_TOKEN, first_s, (model, streamed))
+        yield Sample(families.INTER_TOKEN_LATENCY, later.whole_s, (model, streamed))
+        yield Sample(families.INTER_TOKEN_ENGINE, later.engine_s, (model, streamed))
+        yield Sample(families.INTER_TOKEN_FRAMEWORK, later.framework_s, (model, streamed))
     for reason, count in meter.finished.items():
         yield Sample(families.REQUEST_SUCCESS, count, (model, reason))
     for tenant, account in accounts.items():
@@ -71,9 +76,10 @@ def _of_meter(model: str, meter: Meter) -> Iterator[Sample]:
 
 def _of_class(labels: tuple[str, str], meter: ClassMeter) -> Iterator[Sample]:
     yield Sample(families.ADMITTED, meter.admitted, labels)
-    yield Sample(families.FRAMEWORK_TIME, meter.framework_s, labels)
-    yield Sample(families.QUEUE_TIME, meter.queue_s, labels)
-    yield Sample(families.ENGINE_TIME, meter.engine_s, labels)
+    for streamed, parts in zip(_STREAMED, meter.first_token, strict=True):
+        yield Sample(families.FRAMEWORK_TIME, parts.framework_s, (*labels, streamed))
+        yield Sample(families.QUEUE_TIME, parts.queue_s, (*labels, streamed))
+        yield Sample(families.ENGINE_TIME, parts.engine_s, (*labels, streamed))
     yield Sample(families.PREDICTED, meter.predicted_s, labels)
     yield Sample(families.ACTUAL, meter.actual_s, labels)
     for reason, count in meter.refused.items():

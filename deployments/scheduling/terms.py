@@ -26,5 +26,8 @@ class Terms:
     """Cached prefixes are shared only under the same salt."""
     priority: int = 0
     """Of what one tenant has waiting in one class, the lowest goes first."""
-    read_at: float | None = None
-    """When the request had been read, by the router's clock; None: when it came to the queue."""
+    streamed: bool = False
+    """Whether tokens are shown as they come, or all at the end."""
+    due_since: float | None = None
+    """Since when its first token is waited for, by the router's clock: it had come, the wait for
+    its body left out. None: since it came to the queue."""

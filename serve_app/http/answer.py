@@ -177,16 +177,19 @@ def _padding(size: int) -> str:
 async def respond(request: Request, sequences: Sequences, answer: Answer) -> Response:
     """Generate `sequences` and give `answer`, whole or as a stream."""
     service: Service = request.app.state.service
-    model = answer.request.model
-    terms = terms_of(request, model, tier=answer.request.tier, priority=answer.request.priority)
+    asked = answer.request
+    model = asked.model
+    terms = terms_of(
+        request, model, tier=asked.tier, priority=asked.priority, streamed=asked.stream
+    )
     record = record_of(request)
-    record.n, record.stream, record.usage = len(sequences), answer.request.stream, answer.usage
+    record.n, record.stream, record.usage = len(sequences), asked.stream, answer.usage
     if record.trace is not None and record.trace.wants_content:
-        record.trace.content = Content(answer.request, service.tokenizing(model).decode)
+        record.trace.content = Content(asked, service.tokenizing(model).decode)
     form = sequences[0][1].structured_outputs
     if form is not None:
-        await service.forms.check(form, terms.tenant, answer.request.form_field)
-    if answer.request.stream:
+        await service.forms.check(form, terms.tenant, asked.form_field)
+    if asked.stream:
         return EventStream(service, model, sequences, terms, answer)
     with service.router.generate(
         model,

@@ -203,7 +203,14 @@ def _allowed(client: Client, level: Level, param: str) -> Level:
     return level
 
 
-def terms_of(request: Request, model: str, *, tier: str | None = None, priority: int = 0) -> Terms:
+def terms_of(
+    request: Request,
+    model: str,
+    *,
+    tier: str | None = None,
+    priority: int = 0,
+    streamed: bool = False,
+) -> Terms:
     """On which terms the request is served by `model`. Raises BadRequest or Forbidden."""
     service: Service = request.app.state.service
     client = client_of(request)
@@ -219,7 +226,8 @@ def terms_of(request: Request, model: str, *, tier: str | None = None, priority:
         ),
         cache_salt=None if service.share_prefix_cache else client.cache_salt,
         priority=priority,
-        read_at=record.read_at,
+        streamed=streamed,
+        due_since=record.due_since,
     )
 
 

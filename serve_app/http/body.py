@@ -17,9 +17,11 @@ BODY_S = 60.0
 async def read(request: Request, model: type[Model]) -> Model:
     """The body as `model`; raises BadRequest beside what `read_json_body` raises."""
     service: Service = request.app.state.service
-    body = await read_json_body(request, service.max_body_bytes)
     record = record_of(request)
+    asked_at = service.router.now()
+    body = await read_json_body(request, service.max_body_bytes)
     record.read_at = service.router.now()
+    record.body_s = record.read_at - asked_at
     asked = parse(model, body, service.limits)
     record.validated_at = service.router.now()
     return asked

@@ -6,6 +6,8 @@ the application sees them, so this runs as Serve's own HTTP middleware, named by
 variable RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH: in Serve's proxy and in each router replica.
 """
 
+import time
+
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -53,6 +55,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        record.CAME.set(record.Came(time.monotonic(), time.time_ns()))
         headers: Headers = scope["headers"]
         size = sum(len(name) + len(value) for name, value in headers)
         if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,8 +30,20 @@ LEFT = 499
 INTERNAL_CODE = "internal_error"
 CLIENT_ID = "sluice.client_request_id"
 """Where in a scope the edge leaves the client's own id for a request."""
+CAME: ContextVar["Came | None"] = ContextVar("sluice.came", default=None)
+"""When the request came to this process, by the edge, which Serve's own work for it lies behind.
+Not in the scope, which crosses from Serve's proxy to where other clocks are."""
 RECORD = "sluice.record"
 """Where in a scope the record is."""
+
+
+class Came(NamedTuple):
+    """A moment."""
+
+    at: float
+    """Monotonic seconds."""
+    unix_ns: int
+    """The same by the wall clock."""
 
 
 @dataclass(slots=True)
@@ -66,6 +79,8 @@ class Record:
     stream: bool = False
     read_at: float | None = None
     """When its body had come."""
+    body_s: float = 0.0
+    """How long that was waited for: a slow client's time, and none of the server's."""
     validated_at: float | None = None
     reached_at: float | None = None
     """When its model could be asked: at once, unless it had to be woken."""
@@ -81,6 +96,11 @@ class Record:
     """The code of the error that it was answered with, be it in a stream that had begun."""
     client_gone: bool = False
     ended: float = 0.0
+
+    @property
+    def due_since(self) -> float:
+        """Since when its first token is waited for: its beginning, but for the body's wait."""
+        return self.began + self.body_s
 
     @property
     def has_failed(self) -> bool:
@@ -138,7 +158,7 @@ class Recording:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        record = Record(self._now(), self._unix_ns(), scope["method"])
+        record = Record(*(CAME.get() or (self._now(), self._unix_ns())), scope["method"])
         _read_headers(record, scope)
         scope[RECORD] = record
         if self._tracer is not None:

@@ -30,9 +30,11 @@ FIELDS = {
     "completion_tokens": "Those that were on their way to the client, which may have left.",
     "cached_tokens": "Of the prompt's, those that an engine had cached.",
     "duration_ms": "From its headers to its end.",
-    "framework_ms": "From its body read to its place in the queue: validated, rendered, tokenized.",
+    "framework_ms": (
+        "To its place in the queue, without the wait for its body: validated, rendered, tokenized."
+    ),
     "queue_ms": "In the router's queue, until an engine got it.",
-    "ttft_ms": "From its body read to its first token.",
+    "ttft_ms": "From its coming to its first token, without the wait for its body.",
     "engines": "The replicas that worked on it, in their order.",
     "moves": "How often a sequence of it has gone on with another engine.",
     "finish_reasons": "Of its sequences, those that ended in order.",
@@ -117,7 +119,7 @@ def _stages(record: Record) -> dict[str, float | None]:
     if not record.tickets:
         return {}
     ticket, hop = _first(record.tickets)
-    arrived, began = ticket.arrived_at, record.began if record.read_at is None else record.read_at
+    arrived, began = ticket.arrived_at, record.due_since
     placed = record.ended if hop is None else hop.placed_at
     first = None if hop is None else hop.first_at
     return {

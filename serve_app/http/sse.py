@@ -115,15 +115,17 @@ class EventStream(Response):
         self, stream: Stream, batch: Sequence[Indexed], send: Send, record: Record
     ) -> bytes:
         """Send every event but the last ones, which are returned."""
-        encode = self._encoder.encode
+        encode, shown = self._encoder.encode, stream.shown
         try:
             batch = batch or await stream.read()
             while True:
                 events = encode(batch)
                 if not stream.unfinished and not stream.has_pending:
+                    shown(batch)  # to be written with what its end is
                     return events + self._encoder.end() + DONE
                 if events:
                     await send({"type": "http.response.body", "body": events, "more_body": True})
+                shown(batch)
                 batch = await stream.read()
         except Exception as exc:
             if not isinstance(exc, SluiceError):

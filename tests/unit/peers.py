@@ -249,10 +249,12 @@ def identity(ticket: Ticket) -> int:
     return ticket.place[1]
 
 
-def start(link: EngineLink, count: int = 1, cached: int = 0) -> tuple[Stream, list[Ticket]]:
+def start(
+    link: EngineLink, count: int = 1, cached: int = 0, terms: Terms | None = None
+) -> tuple[Stream, list[Ticket]]:
     """Submit `count` sequences of one request."""
     stream = Stream(count, 1000)
-    tickets = [ticket(stream, index) for index in range(count)]
+    tickets = [ticket(stream, index, terms=terms) for index in range(count)]
     for each in tickets:
         link.submit(each, cached)
     return stream, tickets

@@ -495,10 +495,10 @@ def terms(asked: Request, model: str = "a") -> Terms:
 class TestTerms:
     def test_are_those_of_the_key(self) -> None:
         found = terms(request(client(classes=(Level.BATCH,))))
-        assert found == Terms("t", 2.0, Level.BATCH, None, "t")
+        assert found == Terms("t", 2.0, Level.BATCH, None, "t", due_since=0.0)
 
     def test_on_an_open_server_are_everybodys(self) -> None:
-        assert terms(request()) == Terms("anonymous", 1.0, Level.STANDARD, 2.0, None)
+        assert terms(request()) == Terms(level=Level.STANDARD, deadline_s=2.0, due_since=0.0)
 
     def test_keep_tenants_caches_apart_unless_they_share(self) -> None:
         one, other = request(client(tenant="a")), request(client(tenant="b"))

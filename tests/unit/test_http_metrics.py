@@ -47,6 +47,31 @@ class TestAScrape:
         parts = sum(told.sum(f"{name}_sum", **STANDARD) for name in names)
         assert told.sum("vllm:time_to_first_token_seconds_sum") == pytest.approx(parts)
 
+    async def test_tells_streamed_answers_from_those_that_are_given_whole(self) -> None:
+        async with site(echo=3) as running:
+            await running.post(CHAT, chat(stream=True))
+            for _ in range(2):
+                await running.post(CHAT, chat())
+            told = await scraped(running)
+        firsts = [
+            *("vllm:time_to_first_token_seconds", "sluice_framework_seconds"),
+            *("sluice_queue_seconds", "sluice_engine_seconds"),
+        ]
+        for name in firsts:
+            assert told.sum(f"{name}_count", stream="true") == 1
+            assert told.sum(f"{name}_count", stream="false") == 2
+        assert told.sum("vllm:inter_token_latency_seconds_count", stream="true") == 2
+        assert told.sum("vllm:inter_token_latency_seconds_count", stream="false") == 4
+
+    async def test_has_no_buckets_of_what_was_never_measured(self) -> None:
+        async with site(echo=1) as running:
+            before = await scraped(running)
+            await running.post(CHAT, chat(stream=True))
+            after = await scraped(running)
+        name = "sluice_queue_seconds_count"
+        assert before.values(name) == []
+        assert after.values(name) == after.values(name, **STANDARD, stream="true") == [1]
+
     async def test_counts_requests_by_endpoint_and_status(self) -> None:
         async with site(echo=1) as running:
             await running.post(CHAT, chat())

@@ -6,7 +6,10 @@ import pytest
 
 from deployments.link import EngineLink
 from deployments.messages import Delta, Load, Step
+from deployments.metering.families import GAP_S
 from deployments.metering.histogram import Histogram
+from deployments.metering.inter_token import Gaps
+from deployments.scheduling.terms import Terms
 from deployments.ticket import Ticket
 from tests.unit.fakes import FakeClock, FakeEngine, serving, until
 from tests.unit.peers import (
@@ -52,7 +55,7 @@ async def test_an_engines_share_is_the_time_between_what_its_core_made(
         await core.makes(1.0, *both)
         clock.advance(0.5)
         await core.makes(1.2, *both)  # 0.3 s were lost on the way
-    inter_token = dispatch.meter.inter_token
+    inter_token, _ = dispatch.meter.inter_token
     assert told(inter_token.whole_s) == (2, 1.0)
     assert told(inter_token.engine_s) == (2, 0.4)
 
@@ -67,7 +70,7 @@ async def test_tokens_that_come_together_lie_evenly_apart(
         clock.advance(0.5)
         await core.makes(1.4, one, tokens=4)
         await core.makes(1.5, other)
-    inter_token = dispatch.meter.inter_token
+    inter_token, _ = dispatch.meter.inter_token
     assert told(inter_token.engine_s) == (5, 0.4 + 0.5)
     assert told(inter_token.whole_s) == (5, 0.5 + 0.5)
     assert max(inter_token.engine_s.counts) == 4
@@ -87,7 +90,7 @@ async def test_what_another_engine_goes_on_with_is_no_time_between_two_of_its_to
         await core.makes(1.0, moved)
         clock.advance(0.1)
         await core.makes(1.1, moved)
-    inter_token = dispatch.meter.inter_token
+    inter_token, _ = dispatch.meter.inter_token
     assert told(inter_token.whole_s) == (2, 0.6)
     assert told(inter_token.engine_s) == (1, 0.1)
     assert told(inter_token.framework_s)[0] == 2
@@ -105,12 +108,33 @@ async def test_what_the_framework_takes_is_what_both_replicas_take(
         core, (_, [one, ending]) = Engine(link, peer, dispatch), start(link, 2)
         core.held_s = 0.01
         await core.makes(1.0, one, ending)
-        assert told(dispatch.meter.inter_token.framework_s) == (0, 0.0)  # these were the first
+        framework_s = dispatch.meter.inter_token[False].framework_s
+        assert told(framework_s) == (0, 0.0)  # these were the first
         last = Delta(identity(ending), "b", [1], "stop")
         deltas = [Delta(identity(one), "b", [1]), last]
         peer.send(Step(deltas, Load(), ELSEWHERE + 1.1, core.held_s))
         await until(lambda: not ending.place, "the step is heard")
-        assert told(dispatch.meter.inter_token.framework_s) == (2, 2 * 0.03)
+        assert told(framework_s) == (2, 2 * 0.03)
+
+
+async def test_what_is_streamed_and_what_is_not_are_counted_apart(
+    engine: ScriptedEngine, clock: FakeClock
+) -> None:
+    dispatch = Recorder()
+    async with welcomed(engine, clock, dispatch=dispatch) as (link, peer):
+        core, (_, [whole]) = Engine(link, peer, dispatch), start(link)
+        _, [streamed] = start(link, terms=Terms(streamed=True))
+        await core.makes(1.0, whole, streamed)
+        clock.advance(0.5)
+        await core.makes(1.5, whole, streamed)
+        clock.advance(0.25)
+        await core.makes(1.75, streamed)
+    of_whole, of_streamed = dispatch.meter.inter_token
+    assert told(of_whole.whole_s) == told(of_whole.engine_s) == (1, 0.5)
+    assert told(of_streamed.engine_s) == (2, 0.75)
+    assert told(of_streamed.whole_s) == (0, 0)  # nothing was shown to a client
+    counts = [sum(each.framework_s.counts) for each in (of_whole, of_streamed)]
+    assert counts == [1, 2]
 
 
 async def test_the_engine_replica_tells_when_a_step_was_made_and_how_long_it_had_it(
@@ -126,3 +150,24 @@ async def test_the_engine_replica_tells_when_a_step_was_made_and_how_long_it_had
         await until(lambda: any(step.deltas for step in us.of(Step)), "the step is heard")
         [step] = [step for step in us.of(Step) if step.deltas]
         assert (step.made_at, step.held_s) == (made_at, 0.25)
+
+
+def test_a_gap_is_between_what_was_written_to_the_client(clock: FakeClock) -> None:
+    seconds = Histogram(GAP_S)
+    gaps = Gaps(seconds, 2, clock)
+    gaps.shown([(0, Delta(7, "a", [1])), (1, Delta(8, "a", [1, 2]))])
+    clock.advance(0.5)
+    gaps.shown([(0, Delta(7, "b", [2]))])
+    assert told(seconds) == (1, 0.5)
+    clock.advance(0.5)
+    gaps.shown([(1, Delta(8, "b", [3, 4]))])  # evenly apart
+    assert told(seconds) == (3, 0.5 + 1.0)
+
+
+def test_what_a_reader_who_is_behind_gets_at_once_lies_no_time_apart(clock: FakeClock) -> None:
+    seconds = Histogram(GAP_S)
+    gaps = Gaps(seconds, 1, clock)
+    gaps.shown([(0, Delta(7, "a", [1]))])
+    clock.advance(0.5)
+    gaps.shown([(0, Delta(7, "b", [2])), (0, Delta(7, "", [])), (0, Delta(7, "c", [3]))])
+    assert told(seconds) == (2, 0.5)

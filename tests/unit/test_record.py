@@ -1,7 +1,9 @@
 """What is written down of a request, whatever becomes of it."""
 
 import asyncio
-from collections.abc import Mapping
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
@@ -11,6 +13,7 @@ from deployments.scheduling.terms import Level
 from serve_app.http.edge import Edge
 from serve_app.http.record import Record
 from tests.unit.access_fixtures import bearer, entry, ring
+from tests.unit.fakes import FakeClock
 from tests.unit.http_fixtures import (
     CHAT,
     COMPLETIONS,
@@ -232,14 +235,49 @@ class TestItsIds:
         assert (records[1].traceparent, records[1].tracestate) == (None, "a=1,b=2")
 
 
-async def ask(running: Site, headers: Mapping[str, str]) -> httpx.Response:
-    """GET /health through the edge, behind which Serve gives the request its id."""
+async def test_a_request_begins_when_it_comes_to_the_edge() -> None:
+    records: list[Record] = []
+    async with site(readers=[records.append]) as running:
+        before = time.monotonic()
+        passed_on_at = await ask(running, {})
+    [record] = records
+    assert before <= record.began <= passed_on_at
+
+
+async def test_the_wait_for_a_body_is_no_time_to_the_first_token() -> None:
+    records: list[Record] = []
+    clock = FakeClock()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        body = json.dumps(completion()).encode()
+        yield body[:10]
+        clock.advance(30)
+        yield body[10:]
+
+    async with site(echo=3, readers=[records.append], now=clock) as running:
+        await running.http.post(
+            COMPLETIONS, content=slowly(), headers={"content-type": "application/json"}
+        )
+    [record] = records
+    assert record.body_s == 30
+    assert record.due_since == record.read_at
+
+
+async def ask(running: Site, headers: Mapping[str, str]) -> float:
+    """GET /health through the edge, behind which Serve gives the request its id.
+
+    Gives when Serve had the request.
+    """
+    passed_on_at = 0.0
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal passed_on_at
+        passed_on_at = time.monotonic()
         scope["headers"] = [*scope["headers"], (b"x-request-id", b"ours")]
         await running.app(scope, receive, send)
 
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(Edge(serve)), base_url="http://sluice"
     ) as client:
-        return await client.get("/health", headers=headers)
+        await client.get("/health", headers=headers)
+    return passed_on_at
