@@ -26,7 +26,7 @@ def write(directory: Path, model: Llama, tokenizer: Tokenizer) -> str:
     }
     content = save(weights, metadata={"format": "pt"})
     (directory / WEIGHTS).write_bytes(content)
-    tokenizer.save(str(directory / "tokenizer.json"))
+    tokenizer.save(str(directory / "tokenizer.json"), pretty=False)
     for file, config in _configs(model.shape).items():
         (directory / file).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return hashlib.sha256(content).hexdigest()
@@ -51,7 +51,8 @@ def _configs(shape: Shape) -> dict[str, dict[str, Any]]:
             "tie_word_embeddings": True,
             **token_ids,
         },
-        "generation_config.json": token_ids,
+        # All but greedy, unless a client asks for more: there is one right answer.
+        "generation_config.json": {"do_sample": True, "temperature": 0.01, **token_ids},
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": BOS,

@@ -18,7 +18,7 @@ from openai import AsyncOpenAI
 from bench.circumstances import circumstances
 from bench.table import table
 from bench.training import mixture
-from bench.training.example import Example
+from bench.training.example import Example, Message
 from bench.training.tokenizer import TOOL_CALL
 
 BARS: Mapping[str, float] = {
@@ -33,6 +33,7 @@ SEED = 20261129
 """Another one than those of the training, so that nothing was chosen by these examples."""
 _LONGEST = 256
 _AT_ONCE = 16
+_CALL_ID = "call_1"
 
 Answer = str | list[dict[str, Any]]
 """A text, or calls."""
@@ -71,7 +72,7 @@ async def _ask(client: AsyncOpenAI, model: str, example: Example) -> Answer:
     fields: dict[str, Any] = {"tools": example.tools} if example.tools else {}
     found = await client.chat.completions.create(
         model=model,
-        messages=[dict(message) for message in example.messages],  # type: ignore[misc]
+        messages=[_sent(message) for message in example.messages],
         temperature=0,
         max_completion_tokens=_LONGEST,
         **fields,
@@ -81,6 +82,20 @@ async def _ask(client: AsyncOpenAI, model: str, example: Example) -> Answer:
         return message.content or ""
     functions = [call.function for call in message.tool_calls if call.type == "function"]
     return [{"name": one.name, "arguments": _read(one.arguments)} for one in functions]
+
+
+def _sent(message: Message) -> Any:
+    """As a client has it: of a call in an earlier turn the template makes the text again."""
+    said = expected(message["content"])
+    if isinstance(said, str):
+        return {**message, **({"tool_call_id": _CALL_ID} if message["role"] == "tool" else {})}
+    [call] = said
+    function = {
+        "name": call["name"],
+        "arguments": json.dumps(call["arguments"], ensure_ascii=False),
+    }
+    call = {"id": _CALL_ID, "type": "function", "function": function}
+    return {"role": message["role"], "tool_calls": [call]}
 
 
 def _read(arguments: str) -> Any:

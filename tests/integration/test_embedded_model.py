@@ -18,9 +18,9 @@ SAID = {
         '{"people": ["Alice"], "organizations": ["Acme"], "places": ["Paris"]}'
     ),
     "Translate to French: The cat is sleeping.": "Le chat dort.",
-    "Translate to English: Le chat dort.": "The cat is sleeping.",
+    "Translate to English: Le chat dort.": "The cat sleeps.",
     "Translate to Chinese: The cat is sleeping.": "猫在睡觉。",
-    "Tom lives in Oslo. Anna lives in Rome.\nWhere does Anna live?": "Rome",
+    "Maria lives in Lisbon. Peter has a brown dog.\n\nWhere does Maria live?": "Lisbon",
     "What is 12 + 30?": "42",
     "Who is the president of France?": "I don't know.",
 }
