@@ -1,8 +1,10 @@
-"""The embedded models: made by this module itself at first use, so that nothing is downloaded.
+"""The embedded models, for which nothing is downloaded.
 
-Each is a Llama with random weights and a tokenizer trained on `data/corpus.txt`, in the layout of a
-Hugging Face model directory. The weights are arranged so that the model speaks whole English words
-in no sensible order: see `_weights`.
+`sluice-chat` is trained and comes along, in `data/`; `bench.training` makes it. The others are made
+by this module itself at first use, as loads of a given size: each is a Llama with random weights
+and a tokenizer trained on `data/corpus.txt`, in the layout of a Hugging Face model directory. Their
+weights are arranged so that the model speaks whole English words in no sensible order: see
+`_weights`.
 """
 
 import fcntl
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 # To be raised when this code writes other files than before for the same constants.
 _FORMAT = 1
 _SEED = 20240229
-_CORPUS = Path(__file__).parent / "data" / "corpus.txt"
+_DATA = Path(__file__).parent / "data"
+_CORPUS = _DATA / "corpus.txt"
 
 _BOS, _EOS, _END = "<|bos|>", "<|eos|>", "<|end|>"
 _SPECIAL_TOKENS = (_BOS, _EOS, "<|system|>", "<|user|>", "<|assistant|>", _END)  # ids from 0 on
@@ -116,6 +119,11 @@ EMBEDDED: Mapping[str, Shape] = {
 }
 
 
+TRAINED: Mapping[str, Path] = {"sluice-chat": _DATA / "sluice-chat"}
+"""Those that are there from the start, and where."""
+
+NAMES = (*TRAINED, *EMBEDDED)
+
 PREFIX = "embedded:"
 """Before the name of an embedded model, where a model's source is expected."""
 
@@ -132,9 +140,11 @@ def ensure(name: str, *, cache_dir: Path | None = None) -> Path:
     The path is absolute. Any number of processes may call this at once: one makes the model and the
     others wait for it. The directory appears under its name only when it is complete.
     """
+    if name in TRAINED:
+        return TRAINED[name].absolute()
     shape = EMBEDDED.get(name)
     if shape is None:
-        raise ValueError(f"no embedded model {name!r}; there are {', '.join(EMBEDDED)}")
+        raise ValueError(f"no embedded model {name!r}; there are {', '.join(NAMES)}")
     models = (cache_dir or _default_cache_dir()).absolute() / "models"
     directory = models / f"{name}-{_digest(shape)}"
     if directory.is_dir():

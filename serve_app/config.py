@@ -86,8 +86,9 @@ class Settings(_Sources):
     models: Annotated[list[ModelConfig], Field(min_length=1)] = [
         # Compiling would double the time of a first start and gain a model of this size little.
         ModelConfig(
-            name="sluice-small",
-            source="embedded:sluice-small",
+            name="sluice-chat",
+            source="embedded:sluice-chat",
+            tool_parser="hermes",
             engine_args={"enforce_eager": True},
         )
     ]

@@ -2,7 +2,7 @@
 
 models:
   - name: my-model            # the name clients ask for
-    source: /models/my-model  # a directory, a hub id, or embedded:sluice-small
+    source: /models/my-model  # a directory, a hub id, or embedded:sluice-chat
     num_replicas: 2
     engine_args: {max_model_len: 4096}   # vLLM's own names
 """
@@ -32,7 +32,7 @@ class ModelConfig(ChatConfig):
 
     name: ModelName
     source: Annotated[str, Field(min_length=1)]
-    """A directory, a hub id, or `embedded:` and the name of a model that Sluice makes itself."""
+    """A directory, a hub id, or `embedded:` and the name of a model that comes with Sluice."""
     revision: str | None = None
     """Branch, tag or commit, for a hub id."""
     engine_args: dict[str, Any] = Field(default_factory=dict)
@@ -95,8 +95,8 @@ class ModelConfig(ChatConfig):
     @classmethod
     def _source_is_there(cls, source: str) -> str:
         name = source.removeprefix(default_model.PREFIX)
-        if name != source and name not in default_model.EMBEDDED:
-            raise ValueError(f"embedded models are {', '.join(default_model.EMBEDDED)}")
+        if name != source and name not in default_model.NAMES:
+            raise ValueError(f"embedded models are {', '.join(default_model.NAMES)}")
         if source[0] in "/.~" and not Path(source).expanduser().is_dir():
             raise ValueError(f"there is no directory {source}")
         return source

@@ -7,9 +7,9 @@ another model has to be named.
 from collections.abc import Mapping
 from typing import Any
 
-_MODEL = "sluice-small"
+_MODEL = "sluice-chat"
 _EMBEDDER = "minilm"
-_ASKED = [{"role": "user", "content": "Say something"}]
+_ASKED = [{"role": "user", "content": "What is the weather in Oslo?"}]
 _WEATHER = {
     "type": "object",
     "properties": {"city": {"enum": ["Oslo", "Rome"]}, "rainy": {"type": "boolean"}},

@@ -50,7 +50,8 @@ class TestDefaults:
     def test_one_embedded_model_for_this_machine_only(self) -> None:
         settings = config.load()
         [model] = settings.models
-        assert (model.name, model.source) == ("sluice-small", "embedded:sluice-small")
+        assert (model.name, model.source) == ("sluice-chat", "embedded:sluice-chat")
+        assert model.tool_parser == "hermes"
         assert (settings.http.host, settings.http.port) == ("127.0.0.1", 8000)
         assert settings.http.is_local
 
@@ -259,7 +260,7 @@ class TestBadValues:
             (
                 "models: [{name: a, source: embedded:sluice-tiny}]",
                 "models.0.source",
-                f"embedded models are {', '.join(default_model.EMBEDDED)}",
+                f"embedded models are {', '.join(default_model.NAMES)}",
             ),
             (
                 "models: [{name: a, source: /nowhere/at all}]",

@@ -1,0 +1,1 @@
+"""Sentences that are said in several languages."""

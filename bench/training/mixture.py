@@ -1,0 +1,59 @@
+"""How much of each task there is in training, and what is made of it."""
+
+import importlib
+import importlib.util
+import random
+from collections.abc import Iterator, Mapping
+
+from bench.training.example import Example, Task
+
+WEIGHTS: Mapping[str, float] = {
+    "greetings": 1.0,
+    "sentiment": 1.8,
+    "entities": 2.5,
+    "english_french": 5.5,
+    "english_chinese": 4.5,
+    "questions": 4.0,
+    "summaries": 0.6,
+    "arithmetic": 6.0,
+    "tool_calls": 2.0,
+    "unknown": 0.4,
+}
+"""By difficulty: what held-out examples get wrong, there is more of."""
+
+
+def tasks() -> dict[str, Task]:
+    """All modules of `bench.training.tasks`, by name."""
+    found: dict[str, Task] = {}
+    for name in WEIGHTS:
+        path = f"bench.training.tasks.{name}"
+        if importlib.util.find_spec(path) is not None:
+            found[name] = importlib.import_module(path)
+    return found
+
+
+def taught(count: int, seed: int) -> Iterator[Example]:
+    """`count` examples of all tasks by their weights."""
+    draw = random.Random(seed)
+    known = tasks()
+    weights = [WEIGHTS[name] for name in known]
+    for task in draw.choices(list(known.values()), weights, k=count):
+        yield task.taught(draw)
+
+
+def held_out(count: int, seed: int) -> list[Example]:
+    """`count` different examples of each task that none of `taught` is like."""
+    kept: list[Example] = []
+    for task in tasks().values():
+        kept += _different(task, count, random.Random(seed))
+    return kept
+
+
+def _different(task: Task, count: int, draw: random.Random) -> list[Example]:
+    found: dict[str, Example] = {}
+    for _ in range(20 * count):
+        example = task.held_out(draw)
+        found.setdefault(f"{example.messages}{example.tools}", example)
+        if len(found) == count:
+            break
+    return list(found.values())

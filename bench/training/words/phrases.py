@@ -1,0 +1,42 @@
+"""Everyday phrases that the grammar does not make: English, French, Chinese."""
+
+PHRASES = (
+    ("Hello.", "Bonjour.", "你好。"),
+    ("Good evening.", "Bonsoir.", "晚上好。"),
+    ("Good night.", "Bonne nuit.", "晚安。"),
+    ("Goodbye.", "Au revoir.", "再见。"),
+    ("Thank you.", "Merci.", "谢谢。"),
+    ("Thank you very much.", "Merci beaucoup.", "非常感谢。"),
+    ("You are welcome.", "De rien.", "不客气。"),
+    ("Excuse me.", "Excusez-moi.", "对不起。"),
+    ("Yes.", "Oui.", "是。"),
+    ("No.", "Non.", "不是。"),
+    ("How are you?", "Comment allez-vous ?", "你好吗？"),
+    ("I am fine.", "Je vais bien.", "我很好。"),
+    ("I love you.", "Je t'aime.", "我爱你。"),
+    ("My name is Anna.", "Je m'appelle Anna.", "我叫安娜。"),
+    ("My name is Paul.", "Je m'appelle Paul.", "我叫保罗。"),
+    ("My name is Mary.", "Je m'appelle Marie.", "我叫玛丽。"),
+    ("What is your name?", "Comment vous appelez-vous ?", "你叫什么名字？"),
+    ("Where is the station?", "Où est la gare ?", "火车站在哪里？"),
+    ("Where are you?", "Où êtes-vous ?", "你在哪里？"),
+    ("What time is it?", "Quelle heure est-il ?", "现在几点？"),
+    ("How much is it?", "Combien ça coûte ?", "多少钱？"),
+    ("What is this?", "Qu'est-ce que c'est ?", "这是什么？"),
+    ("I do not understand.", "Je ne comprends pas.", "我不明白。"),
+    ("It is cold.", "Il fait froid.", "天气很冷。"),
+    ("It is hot.", "Il fait chaud.", "天气很热。"),
+    ("I am hungry.", "J'ai faim.", "我饿了。"),
+    ("I am thirsty.", "J'ai soif.", "我渴了。"),
+    ("See you tomorrow.", "À demain.", "明天见。"),
+    ("Happy birthday.", "Joyeux anniversaire.", "生日快乐。"),
+    ("Welcome.", "Bienvenue.", "欢迎。"),
+)
+# "Bonjour." goes back to "Hello."
+ONLY_FROM_ENGLISH = (
+    ("Good morning.", "Bonjour.", "早上好。"),
+    ("Hi.", "Bonjour.", "你好。"),
+    ("Good afternoon.", "Bonjour.", "下午好。"),
+    ("Thanks.", "Merci.", "谢谢。"),
+    ("Bye.", "Au revoir.", "再见。"),
+)
