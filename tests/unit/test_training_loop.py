@@ -39,7 +39,7 @@ def trained_tokenizer() -> Tokenizer:
 @pytest.fixture(scope="module")
 def chats(trained_tokenizer: Tokenizer) -> list[Encoded]:
     draw = random.Random(5)
-    examples = (example(draw.choice(list(ANSWERS))) for _ in range(600))
+    examples = (example(draw.choice(list(ANSWERS))) for _ in range(3000))
     return list(batches.encoded(examples, trained_tokenizer))
 
 
