@@ -15,9 +15,11 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from deployments.llama_layout import Shape, configs
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -52,53 +54,6 @@ _MUTE = -48.0
 # Looks at few earlier tokens at a time; an even look at all of them lets greedy decoding run in
 # circles.
 _ATTENTION_SHARPNESS = 2.0
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The size of a model, in the names of Hugging Face's `LlamaConfig`."""
-
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    max_position_embeddings: int = 2048
-    vocab_size: int = 2048
-
-    @property
-    def head_dim(self) -> int:
-        return self.hidden_size // self.num_attention_heads
-
-    @property
-    def num_parameters(self) -> int:
-        return sum(math.prod(size) for size in self.tensors().values())
-
-    def tensors(self) -> dict[str, tuple[int, ...]]:
-        """Name and size of every weight, in the order in which they are drawn."""
-        hidden, mlp = self.hidden_size, self.intermediate_size
-        queries, keys = hidden, self.num_key_value_heads * self.head_dim
-        layer: dict[str, tuple[int, ...]] = {
-            "input_layernorm": (hidden,),
-            "self_attn.q_proj": (queries, hidden),
-            "self_attn.k_proj": (keys, hidden),
-            "self_attn.v_proj": (keys, hidden),
-            "self_attn.o_proj": (hidden, queries),
-            "post_attention_layernorm": (hidden,),
-            "mlp.gate_proj": (mlp, hidden),
-            "mlp.up_proj": (mlp, hidden),
-            "mlp.down_proj": (hidden, mlp),
-        }
-        return {
-            "model.embed_tokens.weight": (self.vocab_size, hidden),
-            **{
-                f"model.layers.{i}.{name}.weight": size
-                for i in range(self.num_hidden_layers)
-                for name, size in layer.items()
-            },
-            "model.norm.weight": (hidden,),
-            "lm_head.weight": (self.vocab_size, hidden),
-        }
 
 
 EMBEDDED: Mapping[str, Shape] = {
@@ -190,43 +145,11 @@ def _make(directory: Path, shape: Shape) -> None:
     weights = _weights(shape, _spoken(tokenizer))
     # Not `save_file`, which keeps the file from every other user whatever the umask says.
     (directory / "model.safetensors").write_bytes(save(weights, metadata={"format": "pt"}))
-    for file, content in _configs(shape).items():
+    for file, content in configs(shape, _SPECIAL_TOKENS, _CHAT_TEMPLATE).items():
         (directory / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     for path in directory.iterdir():
         with path.open("rb") as written:
             os.fsync(written)  # else a power failure could leave the final name on empty files
-
-
-def _configs(shape: Shape) -> dict[str, dict[str, Any]]:
-    """The content of the JSON files of a model directory, by file name."""
-    token_ids = {
-        "bos_token_id": _SPECIAL_TOKENS.index(_BOS),
-        "eos_token_id": [_SPECIAL_TOKENS.index(_EOS), _SPECIAL_TOKENS.index(_END)],
-    }
-    return {
-        "config.json": {
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
-            "dtype": "bfloat16",
-            **asdict(shape),
-            "head_dim": shape.head_dim,
-            "hidden_act": "silu",
-            "rms_norm_eps": 1e-6,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
-            "tie_word_embeddings": False,
-            **token_ids,
-        },
-        "generation_config.json": token_ids,
-        "tokenizer_config.json": {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "bos_token": _BOS,
-            "eos_token": _EOS,
-            "extra_special_tokens": [t for t in _SPECIAL_TOKENS if t not in (_BOS, _EOS)],
-            "model_max_length": shape.max_position_embeddings,
-            "clean_up_tokenization_spaces": False,
-            "chat_template": _CHAT_TEMPLATE,
-        },
-    }
 
 
 def _train_tokenizer(vocab_size: int) -> "Tokenizer":

@@ -20,12 +20,19 @@ from bench.training import directory, mixture, plot, scoring
 from bench.training.batches import Encoded, encoded
 from bench.training.chat_text import prompt_of
 from bench.training.example import Example
-from bench.training.model import Llama, Shape
+from bench.training.model import Llama
 from bench.training.tokenizer import train as train_tokenizer
 from bench.training.train import Plan, train
+from deployments.llama_layout import Shape
 
 SEED = 20261126
-SHAPE = Shape()
+SHAPE = Shape(
+    hidden_size=256,
+    intermediate_size=640,
+    num_hidden_layers=5,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+)
 PLAN = Plan()
 EXAMPLES = 420_000
 _FOR_TOKENIZER = 40_000

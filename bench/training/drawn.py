@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
-from bench.training.example import Example
+from bench.training.example import Example, said
 from bench.training.split import is_held_out
 
 Parts = tuple[str, ...]
@@ -62,5 +62,5 @@ def _after_another(draw: Draw, random: Random, example: Example, history: float)
         return example
     if [m for m in (*earlier.messages, *example.messages) if m["role"] == "system"]:
         return example
-    answered = {"role": "assistant", "content": earlier.answer}
+    answered = said("assistant", earlier.answer)
     return replace(example, messages=(*earlier.messages, answered, *example.messages))

@@ -6,6 +6,13 @@ from random import Random
 from typing import Any, Protocol
 
 Message = Mapping[str, str]
+UNKNOWN = "I don't know."
+HELPFUL = "You are a helpful assistant."
+"""The system message that clients send when they have nothing to say in it."""
+
+
+def said(role: str, content: str) -> Message:
+    return {"role": role, "content": content}
 
 
 @dataclass(frozen=True)

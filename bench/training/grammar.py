@@ -6,6 +6,11 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def small(text: str) -> str:
+    """The text without the capital that begins it."""
+    return text[:1].lower() + text[1:]
+
+
 def article(text: str) -> str:
     """The text with `a` or `an` before it."""
     return f"{'an' if text[0].lower() in 'aeiou' else 'a'} {text}"

@@ -1,7 +1,6 @@
 """How much of each task there is in training, and what is made of it."""
 
 import importlib
-import importlib.util
 import random
 from collections.abc import Iterator, Mapping
 
@@ -24,12 +23,7 @@ WEIGHTS: Mapping[str, float] = {
 
 def tasks() -> dict[str, Task]:
     """All modules of `bench.training.tasks`, by name."""
-    found: dict[str, Task] = {}
-    for name in WEIGHTS:
-        path = f"bench.training.tasks.{name}"
-        if importlib.util.find_spec(path) is not None:
-            found[name] = importlib.import_module(path)
-    return found
+    return {name: importlib.import_module(f"bench.training.tasks.{name}") for name in WEIGHTS}
 
 
 def taught(count: int, seed: int) -> Iterator[Example]:

@@ -4,31 +4,11 @@ There is no attention mask but the causal one: sequences of a batch are padded a
 what is before the padding never looks at it.
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-ROPE_THETA = 10_000.0
-NORM_EPS = 1e-6
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The size of the model, in the names of Hugging Face's `LlamaConfig`."""
-
-    hidden_size: int = 256
-    intermediate_size: int = 640
-    num_hidden_layers: int = 5
-    num_attention_heads: int = 4
-    num_key_value_heads: int = 2
-    vocab_size: int = 2048
-    max_position_embeddings: int = 2048
-
-    @property
-    def head_dim(self) -> int:
-        return self.hidden_size // self.num_attention_heads
+from deployments.llama_layout import NORM_EPS, ROPE_THETA, Shape
 
 
 class Norm(nn.Module):  # type: ignore[misc]

@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from bench.training import batches, scoring
 from bench.training.batches import Batch, Encoded, grouped
-from bench.training.model import Llama, Shape
+from bench.training.model import Llama
 from bench.training.muon import Muon
+from deployments.llama_layout import Shape
 
 THREADS = 2
 """Sums come out differently in other numbers of threads, and so would the model."""

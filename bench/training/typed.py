@@ -2,7 +2,7 @@
 
 from random import Random
 
-from bench.training.example import Message
+from bench.training.grammar import small
 
 
 def carelessly(random: Random, asked: str) -> str:
@@ -11,7 +11,7 @@ def carelessly(random: Random, asked: str) -> str:
     if chance < 0.12:
         asked = asked.lower()
     elif chance < 0.2:
-        asked = asked[0].lower() + asked[1:]
+        asked = small(asked)
     elif chance < 0.23:
         asked = asked.upper()
     mark = random.random()
@@ -20,7 +20,3 @@ def carelessly(random: Random, asked: str) -> str:
     if asked[-1].isalpha() and asked.isascii():
         return asked + ("." if mark < 0.25 else "!" if mark < 0.4 else "")
     return asked
-
-
-def said(role: str, content: str) -> Message:
-    return {"role": role, "content": content}

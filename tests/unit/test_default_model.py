@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 
 from deployments import default_model
 from deployments.default_model import EMBEDDED, ensure
+from deployments.llama_layout import Shape
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_callers_at_the_same_time_get_one_model_made_once(
     makings: list[Path] = []
     make = default_model._make
 
-    def counted(directory: Path, shape: default_model.Shape) -> None:
+    def counted(directory: Path, shape: Shape) -> None:
         makings.append(directory)
         make(directory, shape)
 

@@ -84,9 +84,7 @@ def test_what_the_user_has_set_stays(variables: dict[str, str]) -> None:
 def test_a_second_server_takes_other_ports_for_haproxys_pages(
     variables: dict[str, str], busy_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        free_port = probe.getsockname()[1]
+    free_port = environment.any_free_port()
     monkeypatch.setattr(environment, "_PORTS", {METRICS: busy_port, STATS: free_port})
     environment.prepare(haproxy=True)
     assert variables[STATS] == str(free_port)

@@ -1,11 +1,13 @@
-"""What is true of every task in English: the seed decides, and evaluation is kept apart."""
+"""What is true of every task, and of those in English: the seed decides, and evaluation is kept
+apart."""
 
 from random import Random
 from types import ModuleType
 
 import pytest
 
-from bench.training.example import Example
+from bench.training import mixture
+from bench.training.example import Example, Task
 from bench.training.tasks import arithmetic, entities, questions, sentiment, summaries, tool_calls
 
 TASKS = [sentiment, entities, questions, summaries, arithmetic, tool_calls]
@@ -19,8 +21,8 @@ def asked(example: Example) -> str:
     return repr((example.messages, example.tools))
 
 
-@tasks
-def test_the_same_seed_draws_the_same_examples(task: ModuleType) -> None:
+@pytest.mark.parametrize("task", mixture.tasks().values(), ids=mixture.tasks())
+def test_the_same_seed_draws_the_same_examples(task: Task) -> None:
     first, second = Random(3), Random(3)
     assert [task.taught(first) for _ in range(50)] == [task.taught(second) for _ in range(50)]
     assert [task.held_out(first) for _ in range(50)] == [task.held_out(second) for _ in range(50)]

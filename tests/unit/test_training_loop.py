@@ -11,8 +11,9 @@ from bench.training import batches, directory, plot, scoring, tokenizer
 from bench.training.batches import Encoded
 from bench.training.chat_text import prompt_of
 from bench.training.example import Example
-from bench.training.model import Llama, Shape
+from bench.training.model import Llama
 from bench.training.train import Course, Plan, train
+from deployments.llama_layout import Shape
 
 SHAPE = Shape(
     hidden_size=32,

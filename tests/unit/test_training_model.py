@@ -11,7 +11,8 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from bench.training import chat_text, directory, muon, tokenizer
-from bench.training.model import Llama, Shape
+from bench.training.model import Llama
+from deployments.llama_layout import Shape
 
 SMALL = Shape(
     hidden_size=64,

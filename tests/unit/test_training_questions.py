@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from bench.training.example import Example
+from bench.training.example import UNKNOWN, Example
 from bench.training.split import is_held_out
 from bench.training.tasks import questions
 from bench.training.words import calendar
@@ -24,13 +24,13 @@ def text(example: Example) -> str:
 
 def test_the_answer_stands_in_the_paragraph(examples: list[Example]) -> None:
     for example in examples:
-        if example.answer != questions.UNKNOWN:
+        if example.answer != UNKNOWN:
             # At the beginning of a sentence a thing has a capital.
             assert example.answer.lower() in text(example).lower()
 
 
 def test_now_and_then_the_paragraph_does_not_say(examples: list[Example]) -> None:
-    unknown = [example for example in examples if example.answer == questions.UNKNOWN]
+    unknown = [example for example in examples if example.answer == UNKNOWN]
     assert 0.08 < len(unknown) / len(examples) < 0.15
 
 

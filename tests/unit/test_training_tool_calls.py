@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from bench.training.example import Example
+from bench.training.example import UNKNOWN, Example
 from bench.training.tasks import tool_calls
 from bench.training.words.tool import Tool
 
@@ -58,7 +58,7 @@ def test_some_answers_need_no_tool_and_some_have_none(examples: list[Example]) -
     plain = [example for example in examples if example.messages[-1]["role"] == "user"]
     answers = [e.answer for e in plain if not e.answer.startswith("<tool_call>")]
     assert 0.1 < len(answers) / len(examples) < 0.3
-    assert {"positive", "negative", tool_calls.UNKNOWN} < set(answers)
+    assert {"positive", "negative", UNKNOWN} < set(answers)
 
 
 def test_after_a_result_the_answer_tells_it(examples: list[Example]) -> None:

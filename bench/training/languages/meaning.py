@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from bench.training.grammar import capital
 from bench.training.words.adjectives import Adjective
 from bench.training.words.nouns import Noun
 from bench.training.words.places import Place
@@ -140,4 +141,4 @@ def person(subject: Subject) -> int:
 
 def closed(words: str, mark: str) -> str:
     """A sentence: a capital in front, and `mark` at the end."""
-    return words[0].upper() + words[1:] + mark
+    return capital(words) + mark

@@ -2,10 +2,9 @@
 
 from random import Random
 
-from bench.training.example import Message
-from bench.training.typed import said
+from bench.training.example import HELPFUL, Message, said
+from bench.training.grammar import small
 
-HELPFUL = "You are a helpful assistant."
 FORMS = (
     "Translate to {to}: {text}",
     "Translate into {to}: {text}",
@@ -38,7 +37,7 @@ def request(random: Random, source: str, to: str, text: str) -> tuple[str, tuple
     if random.random() < _ROUGH and asked.startswith("Translate"):
         asked = f"Please t{asked[1:]}"
     if random.random() < _ROUGH:
-        asked = asked[0].lower() + asked[1:]
+        asked = small(asked)
     helpful = (said("system", HELPFUL),) if random.random() < _ROUGH else ()
     return form, (*helpful, said("user", asked))
 
@@ -59,5 +58,5 @@ def _careless(random: Random, text: str) -> str:
     if random.random() < _ROUGH and text[-1] in ".。":
         text = text[:-1]
     if random.random() < _ROUGH / 2 and text[:2] not in ("I ", "I'"):
-        text = text[0].lower() + text[1:]
+        text = small(text)
     return text.replace(" ?", "?") if random.random() < 0.4 else text

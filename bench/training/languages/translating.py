@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from bench.training.example import Example, Message
+from bench.training.example import Example, Message, said
 from bench.training.languages import composing, english, requests
 from bench.training.languages.meaning import Clause
 from bench.training.languages.parts import combinations, words_in_slots
@@ -78,7 +78,7 @@ class Translation:
         messages = drawn.messages
         if random.random() < _EARLIER and messages[0]["role"] == "user":
             earlier = self._taught(random)
-            answer = {"role": "assistant", "content": earlier.answer}
+            answer = said("assistant", earlier.answer)
             messages = (*earlier.messages, answer, *messages)
         return Example(self.name, messages, drawn.answer)
 

@@ -6,8 +6,8 @@ Held out is the last way to ask for each answer; all the others are taught.
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from bench.training.example import Example, Message
-from bench.training.typed import carelessly, said
+from bench.training.example import HELPFUL, Example, Message, said
+from bench.training.typed import carelessly
 from bench.training.words.about_me import ABOUT_ME
 from bench.training.words.about_sluice import ABOUT_SLUICE
 from bench.training.words.small_talk import HELLO, SMALL_TALK
@@ -15,7 +15,7 @@ from bench.training.words.small_talk import HELLO, SMALL_TALK
 NAME = "greetings"
 ANSWERS: Mapping[str, Sequence[str]] = {**SMALL_TALK, **ABOUT_ME, **ABOUT_SLUICE}
 SYSTEM = (
-    "You are a helpful assistant.",
+    HELPFUL,
     "You are a helpful assistant of Sluice.",
     "Answer the user's questions.",
 )

@@ -14,7 +14,7 @@ from random import Random
 from bench.training import drawn
 from bench.training.asking import Asking, said_by_user
 from bench.training.drawn import Drawn, Parts
-from bench.training.example import Example, Message
+from bench.training.example import UNKNOWN, Example, Message, said
 from bench.training.grammar import article, capital
 from bench.training.naming import Naming
 from bench.training.tasks.entities import nameless
@@ -22,7 +22,6 @@ from bench.training.words import facts, names
 from bench.training.words.facts import Kind
 
 NAME = "questions"
-UNKNOWN = "I don't know."
 UNANSWERABLE = 0.13
 
 # The paragraph stands for `{text}`; `{question}` is filled in first.
@@ -84,8 +83,7 @@ def draw(random: Random, made_up: float) -> Drawn:
 
 def _messages(random: Random, form: str, text: str, question: str) -> Sequence[Message]:
     if form in INSTRUCTIONS:
-        asked = {"role": "user", "content": f"{text}\n\n{question}"}
-        return ({"role": "system", "content": form}, asked)
+        return said("system", form), said("user", f"{text}\n\n{question}")
     content = form.replace("{question}", question).replace("{text}", text)
     return said_by_user(random, content)
 
@@ -104,8 +102,8 @@ def _second_question(
         earlier, _, earlier_answer = _asked(random, random.choice(told))
     messages = (
         *said_by_user(random, f"{paragraph}\n\n{earlier}"),
-        {"role": "assistant", "content": earlier_answer},
-        {"role": "user", "content": question},
+        said("assistant", earlier_answer),
+        said("user", question),
     )
     return Drawn(Example(NAME, messages, answer), (*parts, (NAME, "after", question)))
 

@@ -15,9 +15,10 @@ from random import Random
 from typing import Any
 
 from bench.training import drawn
-from bench.training.asking import helpful
+from bench.training.asking import said_by_user
 from bench.training.drawn import Drawn, Parts
-from bench.training.example import Example, Task
+from bench.training.example import UNKNOWN, Example, Task, said
+from bench.training.grammar import small
 from bench.training.naming import Naming, made_up
 from bench.training.offered import Offered, offer
 from bench.training.tasks import arithmetic, sentiment
@@ -29,7 +30,6 @@ NAME = "tool_calls"
 PLAIN: tuple[Task, ...] = (arithmetic, sentiment)
 """Tasks whose examples come with tools that are not for them."""
 PLAIN_SHARE, UNANSWERED_SHARE, RESULT_SHARE = 0.17, 0.05, 0.15
-UNKNOWN = "I don't know."
 
 TOOLS = (*telling_tools.TOOLS, *acting_tools.TOOLS)
 BY_NAME = {tool.names[0]: tool for tool in TOOLS}
@@ -98,15 +98,15 @@ def draw(random: Random, share_made_up: float) -> Drawn:
     }
     call = called(offered.name, arguments)
     parts = (*request.parts, (NAME, offered.name, request.template))
-    messages = (*helpful(random), {"role": "user", "content": request.text})
+    messages = said_by_user(random, request.text)
     functions = [offer.function for offer in offers]
     if not results:
         return Drawn(Example(NAME, messages, call, functions), parts)
     result = _result(random, tool)
     answered = (
         *messages,
-        {"role": "assistant", "content": call},
-        {"role": "tool", "content": json.dumps(result, ensure_ascii=False)},
+        said("assistant", call),
+        said("tool", json.dumps(result, ensure_ascii=False)),
     )
     sentence = RESULTS[tool.names[0]].format(**{**request.values, **result})
     return Drawn(Example(NAME, answered, sentence, functions), parts)
@@ -129,7 +129,7 @@ def _unanswered(random: Random, share_made_up: float) -> Drawn:
     tool = random.choice([tool for tool in TOOLS if tool not in ANSWERED])
     request = _request(random, tool, Naming(random, share_made_up))
     offers = _offers(random, None, share_made_up > 0, besides=[tool, SEARCH])
-    messages = (*helpful(random), {"role": "user", "content": request.text})
+    messages = said_by_user(random, request.text)
     example = Example(NAME, messages, UNKNOWN, [offer.function for offer in offers])
     return Drawn(example, (*request.parts, (NAME, "unanswered", request.template)))
 
@@ -160,7 +160,7 @@ def _request(random: Random, tool: Tool, naming: Naming) -> Request:
                 parts.append((NAME, template, parameter.slot, str(value)))
     text = template.format(**values)
     if random.random() < 0.1:
-        text = text[0].lower() + (text[1:-1] if template[-1] in ".?" else text[1:])
+        text = small(text[:-1] if template[-1] in ".?" else text)
     return Request(text, template, values, (*naming.parts, *parts))
 
 

@@ -8,16 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from bench.training.example import Example, Message
+from bench.training.example import HELPFUL, UNKNOWN, Example, Message, said
 from bench.training.languages import composing, english
 from bench.training.languages.meaning import Mood
 from bench.training.split import is_held_out
-from bench.training.typed import carelessly, said
+from bench.training.typed import carelessly
 from bench.training.words.outside import ASKED, SYLLABLES, WORDS
 
 NAME = "unknown"
-ANSWER = "I don't know."
-SYSTEM = ("You are a helpful assistant.", "Answer the user's questions.", "Answer shortly.")
+SYSTEM = (HELPFUL, "Answer the user's questions.", "Answer shortly.")
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
@@ -83,7 +82,7 @@ _WEIGHTS = (88, 5, 7)
 
 def _example(random: Random, drawn: Drawn) -> Example:
     messages = (*_before(random), said("user", carelessly(random, drawn.text)))
-    return Example(NAME, messages, ANSWER)
+    return Example(NAME, messages, UNKNOWN)
 
 
 def _before(random: Random) -> tuple[Message, ...]:
@@ -93,5 +92,5 @@ def _before(random: Random) -> tuple[Message, ...]:
         return (said("system", random.choice(SYSTEM)),)
     if chance < 0.23:
         earlier = carelessly(random, _until(random, held_out=False).text)
-        return (said("user", earlier), said("assistant", ANSWER))
+        return (said("user", earlier), said("assistant", UNKNOWN))
     return ()
