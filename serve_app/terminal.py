@@ -6,7 +6,7 @@ start, and with what libraries write past every log.
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -19,6 +19,11 @@ _NO_NEWS = "Triton not available"
 """torch says so before anybody could keep it from it."""
 _HANDLER = "ray_print_logs"
 """Ray's own, by the name under which it is taken away at the end."""
+_BEGINNING = '{"timestamp":'
+"""Of each line of ours in JSON."""
+
+_Stream = tuple[Any, Any, Any]
+"""Address, process, and whether it is standard error."""
 
 
 class Terminal:
@@ -27,6 +32,8 @@ class Terminal:
     def __init__(self, options: LogOptions, file: TextIO | None = None) -> None:
         self._is_json = options.format == "json"
         self._file = file or sys.stderr
+        self._begun: dict[_Stream, str] = {}
+        """By stream, a line of which so far only the beginning has come."""
 
     def attach(self) -> None:
         """In place of Ray's own printing. Call when Ray has been started."""
@@ -44,9 +51,42 @@ class Terminal:
         if not who.startswith(_REPLICA):
             lines = _of_some_weight(lines)
         if self._is_json:
-            lines = [line if line.startswith("{") else _wrapped(line, who) for line in lines]
+            stream = (batch.get("ip"), batch.get("pid"), batch.get("is_err"))
+            whole = self._whole(stream, lines)
+            lines = [line if _is_object(line) else _wrapped(line, who) for line in whole]
         self._file.write("".join(f"{line}\n" for line in lines))
         self._file.flush()
+
+    def _whole(self, stream: _Stream, lines: Iterable[str]) -> Iterator[str]:
+        """The lines of a stream, those made whole that Ray has cut in two.
+
+        It reads the files that processes write to, and a file grows page by page: of a line across
+        two pages it may see the beginning before the rest is there, and gives it as a line.
+        """
+        for line in lines:
+            begun = self._begun.pop(stream, "")
+            if begun and not _is_object(begun + line):
+                yield begun
+                begun = ""
+            line = begun + line
+            if _may_be_begun(line) and not _is_object(line):
+                self._begun[stream] = line
+            else:
+                yield line
+
+
+def _may_be_begun(line: str) -> bool:
+    return line.startswith(_BEGINNING) or _BEGINNING.startswith(line)
+
+
+def _is_object(line: str) -> bool:
+    if not line.startswith("{"):
+        return False
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _of_some_weight(lines: Sequence[str]) -> list[str]:

@@ -50,3 +50,33 @@ def test_what_is_no_json_is_wrapped_where_all_is_json() -> None:
 
 def test_what_is_no_json_is_shown_as_it_is_to_people() -> None:
     assert shown("console", ROUTER, "CUDA says no") == "CUDA says no\n"
+
+
+class TestALineThatRayHasCut:
+    WHOLE = '{"timestamp":"2026-11-26T16:56:35Z","event":"request","replica":"a"}'
+
+    def cut(self, *batches: tuple[int, list[str]]) -> list[str]:
+        file = io.StringIO()
+        terminal = Terminal(LogOptions(format="json"), file)
+        for pid, lines in batches:
+            terminal({"lines": lines, "pid": pid, "actor_name": ROUTER, "is_err": True})
+        return file.getvalue().splitlines()
+
+    @pytest.mark.parametrize("at", range(1, len(WHOLE)))
+    def test_is_shown_in_one_wherever_it_was_cut(self, at: int) -> None:
+        first, rest = self.WHOLE[:at], self.WHOLE[at:]
+        assert self.cut((7, [LINE, first]), (7, [rest, LINE])) == [LINE, self.WHOLE, LINE]
+        assert self.cut((7, [first, rest])) == [self.WHOLE]
+
+    def test_is_not_mixed_with_what_another_process_says(self) -> None:
+        shown = self.cut((7, [self.WHOLE[:30]]), (8, [LINE]), (7, [self.WHOLE[30:]]))
+        assert shown == [LINE, self.WHOLE]
+
+    def test_is_shown_all_the_same_where_its_rest_never_comes(self) -> None:
+        beginning, after = self.cut((7, [self.WHOLE[:30]]), (7, [LINE]))
+        assert json.loads(beginning)["event"] == self.WHOLE[:30]
+        assert after == LINE
+
+
+def test_what_only_looks_like_json_is_wrapped_too() -> None:
+    assert json.loads(shown("json", ROUTER, "{'a': 1}"))["event"] == "{'a': 1}"
