@@ -17,7 +17,7 @@ import torch
 from bench.circumstances import circumstances
 from bench.table import table
 from bench.training import directory, mixture, plot, scoring
-from bench.training.batches import Encoded, encoded
+from bench.training.batches import Encoded, conversations, exchanges
 from bench.training.chat_text import prompt_of
 from bench.training.example import Example
 from bench.training.model import Llama
@@ -34,7 +34,7 @@ SHAPE = Shape(
     num_key_value_heads=2,
 )
 PLAN = Plan()
-EXAMPLES = 420_000
+EXAMPLES = 472_000
 _FOR_TOKENIZER = 40_000
 _TRANSLATIONS = ("english_french", "english_chinese")
 _LOOKED_AT = 40
@@ -48,16 +48,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     where = circumstances()
     examples = list(mixture.taught(options.examples, options.seed))
     tokenizer = train_tokenizer(_for_tokenizer(islice(examples, _FOR_TOKENIZER)))
-    chats = list(encoded(examples, tokenizer))
+    chats = list(conversations(examples, tokenizer))
     tokens = sum(len(chat.tokens) for chat in chats)
     print(f"{len(chats)} examples, {tokens} tokens, in {time.monotonic() - began:.0f} s")
-    looked_at = list(encoded(mixture.held_out(_LOOKED_AT, options.seed + 1), tokenizer))
+    looked_at = list(exchanges(mixture.held_out(_LOOKED_AT, options.seed + 1), tokenizer))
     model, course = train(SHAPE, PLAN, chats, looked_at, options.seed)
     digest = directory.write(options.out, model, tokenizer)
     seconds = time.monotonic() - began
     title = f"{model.num_parameters:,} parameters, {tokens:,} tokens, {seconds:.0f} s"
     plot.draw(course, options.plot or options.out / "training.png", title)
-    graded = list(encoded(mixture.held_out(_GRADED, options.seed + 2), tokenizer))
+    graded = list(exchanges(mixture.held_out(_GRADED, options.seed + 2), tokenizer))
     facts = {
         **where,
         "seed": options.seed,

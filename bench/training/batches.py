@@ -26,11 +26,11 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Encoded:
-    """A chat with its answer, which begins at the token `start` and ends with the last one."""
+    """A chat, and where in it the answers are that are to be foretold."""
 
     task: str
     tokens: "array[int]"
-    start: int
+    answers: Sequence[range]
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,34 @@ class Batch:
     """The row of each of `where`."""
 
 
-def encoded(examples: Iterable[Example], tokenizer: Tokenizer) -> Iterator[Encoded]:
-    assistant = SPECIAL.index("<|assistant|>")
+def conversations(examples: Iterable[Example], tokenizer: Tokenizer) -> Iterator[Encoded]:
+    """For training: all that the assistant says is an answer."""
+    for task, tokens in _tokens(examples, tokenizer):
+        yield Encoded(task, tokens, _answers(tokens))
+
+
+def exchanges(examples: Iterable[Example], tokenizer: Tokenizer) -> Iterator[Encoded]:
+    """For evaluation: the last answer only."""
+    for task, tokens in _tokens(examples, tokenizer):
+        yield Encoded(task, tokens, _answers(tokens)[-1:])
+
+
+def _tokens(
+    examples: Iterable[Example], tokenizer: Tokenizer
+) -> Iterator[tuple[str, "array[int]"]]:
     for some in _batched(examples, _AT_ONCE):
         texts = [prompt_of(one) + one.answer + END for one in some]
         for example, text in zip(
             some, tokenizer.encode_batch_fast(texts, add_special_tokens=False), strict=True
         ):
-            tokens = array("H", text.ids)
-            start = len(tokens) - tokens[::-1].index(assistant)
-            yield Encoded(example.task, tokens, start)
+            yield example.task, array("H", text.ids)
+
+
+def _answers(tokens: "array[int]") -> list[range]:
+    """Each begins behind the mark of the assistant and ends with the mark of the end."""
+    assistant, end = SPECIAL.index("<|assistant|>"), SPECIAL.index(END)
+    starts = [place + 1 for place, token in enumerate(tokens) if token == assistant]
+    return [range(start, tokens.index(end, start) + 1) for start in starts]
 
 
 def grouped(chats: Sequence[Encoded], size: int, draw: random.Random) -> list[list[Encoded]]:
@@ -69,7 +87,7 @@ def grouped(chats: Sequence[Encoded], size: int, draw: random.Random) -> list[li
 
 
 def batch(chats: Sequence[Encoded], draw: random.Random, prompt_share: float = 0.0) -> Batch:
-    """All of the answers are to be foretold, and `prompt_share` of what is before them.
+    """All of the answers are to be foretold, and `prompt_share` of what is not answers.
 
     A token of an answer counts less the longer the answer is: one word decides as much as many do.
     """
@@ -81,16 +99,26 @@ def batch(chats: Sequence[Encoded], draw: random.Random, prompt_share: float = 0
     rows: list[int] = []
     for row, chat in enumerate(chats):
         tokens[row, : len(chat.tokens)] = torch.tensor(chat.tokens.tolist())
-        asked = [i for i in range(1, chat.start) if prompt_share and draw.random() < prompt_share]
-        answer = range(chat.start, len(chat.tokens))
-        places = [*asked, *answer]
+        weights = _weights(chat, draw, prompt_share)
+        places = sorted(weights)
         where += [row * width + place - 1 for place in places]
         target += [chat.tokens[place] for place in places]
-        weight += [PROMPT_WEIGHT] * len(asked) + [len(answer) ** -0.5] * len(answer)
+        weight += [weights[place] for place in places]
         rows += [row] * len(places)
     return Batch(
         tokens, torch.tensor(where), torch.tensor(target), torch.tensor(weight), torch.tensor(rows)
     )
+
+
+def _weights(chat: Encoded, draw: random.Random, prompt_share: float) -> dict[int, float]:
+    """By place: of the answers, and of some of the rest."""
+    weights: dict[int, float] = {}
+    if prompt_share:
+        others = range(1, len(chat.tokens))
+        weights = {place: PROMPT_WEIGHT for place in others if draw.random() < prompt_share}
+    for answer in chat.answers:
+        weights.update(dict.fromkeys(answer, len(answer) ** -0.5))
+    return weights
 
 
 def _cut(chats: Sequence[Encoded], size: int) -> Iterator[list[Encoded]]:

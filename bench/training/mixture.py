@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 from bench.training.example import Example, Task
 
 WEIGHTS: Mapping[str, float] = {
-    "greetings": 1.0,
-    "sentiment": 1.8,
-    "entities": 2.5,
-    "english_french": 5.5,
-    "english_chinese": 4.5,
-    "questions": 4.0,
-    "summaries": 0.6,
-    "arithmetic": 6.0,
-    "tool_calls": 2.0,
-    "unknown": 0.4,
+    "greetings": 1.3,
+    "sentiment": 2.6,
+    "entities": 4.8,
+    "english_french": 10.5,
+    "english_chinese": 7.3,
+    "questions": 8.5,
+    "summaries": 0.7,
+    "arithmetic": 8.0,
+    "tool_calls": 2.8,
+    "unknown": 0.5,
 }
 """By difficulty: what held-out examples get wrong, there is more of."""
 

@@ -24,7 +24,7 @@ SHAPE = Shape(
     vocab_size=272,
     max_position_embeddings=64,
 )
-PLAN = Plan(batch_tokens=256, looks=2)
+PLAN = Plan(batch_tokens=256, looks=2, compiled=False)
 ANSWERS = {"What barks?": "dog", "What purrs?": "cat", "What flies?": "bat"}
 
 
@@ -41,18 +41,34 @@ def trained_tokenizer() -> Tokenizer:
 def chats(trained_tokenizer: Tokenizer) -> list[Encoded]:
     draw = random.Random(5)
     examples = (example(draw.choice(list(ANSWERS))) for _ in range(3000))
-    return list(batches.encoded(examples, trained_tokenizer))
+    return list(batches.conversations(examples, trained_tokenizer))
 
 
 def test_an_answer_begins_behind_the_prompt_and_has_an_end(
     chats: Sequence[Encoded], trained_tokenizer: Tokenizer
 ) -> None:
     for chat in chats[:20]:
-        prompt, answer = list(chat.tokens[: chat.start]), list(chat.tokens[chat.start :])
+        [place] = chat.answers
+        prompt, answer = list(chat.tokens[: place.start]), list(chat.tokens[place.start :])
         text = trained_tokenizer.decode(prompt, skip_special_tokens=False)
         assert text.endswith("<|end|><|assistant|>")
         said = trained_tokenizer.decode(answer, skip_special_tokens=False)
         assert said.removesuffix("<|end|>") in ANSWERS.values()
+
+
+def test_all_that_was_answered_is_taught_and_the_last_answer_is_graded(
+    trained_tokenizer: Tokenizer,
+) -> None:
+    first, last = "What barks?", "What flies?"
+    earlier = [*example(first).messages, {"role": "assistant", "content": ANSWERS[first]}]
+    talk = Example("animals", [*earlier, *example(last).messages], ANSWERS[last])
+    [taught] = batches.conversations([talk], trained_tokenizer)
+    [graded] = batches.exchanges([talk], trained_tokenizer)
+    tokens = [taught.tokens[answer.start : answer.stop] for answer in taught.answers]
+    said = [trained_tokenizer.decode(list(each)) for each in tokens]
+    assert said == [ANSWERS[first], ANSWERS[last]]
+    assert graded.tokens == taught.tokens
+    assert graded.answers == taught.answers[-1:]
 
 
 def test_every_chat_is_in_one_group_and_no_group_is_larger_than_asked(
@@ -62,7 +78,7 @@ def test_every_chat_is_in_one_group_and_no_group_is_larger_than_asked(
     assert sum(map(len, groups)) == len(chats)
     made = [batches.batch(group, random.Random(1)) for group in groups]
     assert all(batch.tokens.numel() <= 256 for batch in made)
-    answers = sum(len(chat.tokens) - chat.start for chat in chats)
+    answers = sum(len(answer) for chat in chats for answer in chat.answers)
     assert sum(len(batch.target) for batch in made) == answers
     for batch in made:
         assert torch.equal(batch.tokens.flatten()[batch.where + 1], batch.target)
@@ -75,7 +91,8 @@ def test_some_of_the_prompts_are_to_be_foretold_too(chats: Sequence[Encoded]) ->
 
 def test_answers_count_by_the_root_of_their_length(chats: Sequence[Encoded]) -> None:
     batch = batches.batch(chats[:1], random.Random(1))
-    count = len(chats[0].tokens) - chats[0].start
+    [answer] = chats[0].answers
+    count = len(answer)
     assert batch.weight.sum().item() == pytest.approx(count**0.5)
 
 

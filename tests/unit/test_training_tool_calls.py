@@ -32,6 +32,10 @@ def offered(example: Example, name: str) -> dict[str, Any]:
     return dict(found)
 
 
+def name_of(call: str) -> str:
+    return str(json.loads(call.splitlines()[1])["name"])
+
+
 def test_a_call_is_of_an_offered_tool_and_as_its_schema_says(examples: list[Example]) -> None:
     called = calls(examples)
     assert len(called) > 1_000
@@ -78,9 +82,34 @@ def test_nothing_is_calculated_by_the_model_where_a_calculator_is_offered(
             assert not [t for t in example.tools if t["function"]["description"] in calculator]
 
 
+def test_no_tool_is_called_twice_in_a_conversation(examples: list[Example]) -> None:
+    conversations = 0
+    for example in examples:
+        said = [m["content"] for m in example.messages if m["role"] == "assistant"]
+        names = [
+            name_of(call) for call in (*said, example.answer) if call.startswith("<tool_call>")
+        ]
+        assert len(set(names)) == len(names)
+        conversations += len(names) > 1
+    assert conversations > len(examples) / 4
+
+
+def test_between_requests_there_are_some_that_no_tool_is_for(examples: list[Example]) -> None:
+    talks = [example.messages for example in examples]
+    said = [m["content"] for talk in talks for m in talk if m["role"] == "assistant"]
+    assert {UNKNOWN, "positive", tool_calls.DONE} < set(said)
+
+
+def test_those_held_out_are_of_one_request() -> None:
+    random = Random(2)
+    for _ in range(200):
+        roles = [message["role"] for message in tool_calls.held_out(random).messages]
+        assert roles.count("user") == 1 or "tool" not in roles
+
+
 def test_the_tools_of_a_request_are_short_enough_to_be_read(examples: list[Example]) -> None:
     lengths = [len(json.dumps([tool["function"] for tool in e.tools])) for e in examples]
-    assert sum(lengths) / len(lengths) < 500
+    assert sum(lengths) / len(lengths) < 600
 
 
 @pytest.mark.parametrize("tool", tool_calls.TOOLS, ids=lambda tool: str(tool.names[0]))

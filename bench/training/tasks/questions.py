@@ -9,6 +9,7 @@ Held out: words of names, wholly; a value with a question, or of a thing; a form
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 from bench.training import drawn
@@ -17,12 +18,18 @@ from bench.training.drawn import Drawn, Parts
 from bench.training.example import UNKNOWN, Example, Message, said
 from bench.training.grammar import article, capital
 from bench.training.naming import Naming
+from bench.training.split import is_held_out
 from bench.training.tasks.entities import nameless
 from bench.training.words import facts, names
 from bench.training.words.facts import Kind
 
 NAME = "questions"
 UNANSWERABLE = 0.13
+EARLIER = (1, 1, 2, 3, 3)
+"""In training: how often no question has come before, how often one, and so on: a text is long to
+read, and its questions are short."""
+_AFTER = "after"
+"""The form of a question that comes with no text."""
 
 # The paragraph stands for `{text}`; `{question}` is filled in first.
 ASKING = Asking(
@@ -53,6 +60,16 @@ class Fact:
     value: str
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A question of a paragraph; `parts` may be kept out of training."""
+
+    question: str
+    template: str
+    answer: str
+    parts: Parts
+
+
 def taught(random: Random) -> Example:
     return drawn.taught(draw, random, history=0.0)
 
@@ -65,20 +82,22 @@ def draw(random: Random, made_up: float) -> Drawn:
     naming = Naming(random, made_up)
     told, untold = _facts(random, naming)
     paragraph = _paragraph(random, told)
-    if untold and random.random() < UNANSWERABLE:
-        fact, answer = random.choice(untold), UNKNOWN
-        template = random.choice(fact.kind.questions)
-        question = _question(template, fact)
-    else:
-        fact = random.choice(told)
-        question, template, answer = _asked(random, fact)
-    role = fact.subject if fact.kind.subjects else template
-    parts = (*naming.parts, (NAME, fact.kind.name, role, fact.value))
-    if random.random() < 0.1:
-        return _second_question(random, paragraph, told, question, answer, parts)
-    form = random.choice((*ASKING.forms, *INSTRUCTIONS))
-    messages = _messages(random, form, paragraph, question)
-    return Drawn(Example(NAME, messages, answer), (*parts, (NAME, form, template)))
+    asked = _asked(random, told, untold)
+    earlier = _earlier(random, told, untold, asked, teaching=made_up > 0)
+    first, *_ = every = (*earlier, asked)
+    form = _form(random)
+    while earlier and made_up and is_held_out(NAME, form, first.template):
+        form = _form(random)
+    messages = [*_messages(random, form, paragraph, first.question)]
+    for before, after in pairwise(every):
+        messages += said("assistant", before.answer), said("user", after.question)
+    role = (NAME, _AFTER if earlier else form, asked.template)
+    example = Example(NAME, messages, asked.answer)
+    return Drawn(example, (*naming.parts, asked.parts, role))
+
+
+def _form(random: Random) -> str:
+    return random.choice((*ASKING.forms, *INSTRUCTIONS))
 
 
 def _messages(random: Random, form: str, text: str, question: str) -> Sequence[Message]:
@@ -88,33 +107,32 @@ def _messages(random: Random, form: str, text: str, question: str) -> Sequence[M
     return said_by_user(random, content)
 
 
-def _second_question(
-    random: Random,
-    paragraph: str,
-    told: Sequence[Fact],
-    question: str,
-    answer: str,
-    parts: tuple[Parts, ...],
-) -> Drawn:
-    """The text came with an earlier question."""
-    earlier = question
-    while earlier == question:
-        earlier, _, earlier_answer = _asked(random, random.choice(told))
-    messages = (
-        *said_by_user(random, f"{paragraph}\n\n{earlier}"),
-        said("assistant", earlier_answer),
-        said("user", question),
-    )
-    return Drawn(Example(NAME, messages, answer), (*parts, (NAME, "after", question)))
+def _earlier(
+    random: Random, told: Sequence[Fact], untold: Sequence[Fact], last: Asked, *, teaching: bool
+) -> Sequence[Asked]:
+    """Other questions of the same text, which have been answered before."""
+    count = random.choices(range(len(EARLIER)), EARLIER)[0] if teaching else random.random() < 0.1
+    found: dict[str, Asked] = {}
+    for _ in range(3 * count):
+        asked = _asked(random, told, untold)
+        kept = is_held_out(*asked.parts) or is_held_out(NAME, _AFTER, asked.template)
+        if len(found) < count and asked.question != last.question and not (teaching and kept):
+            found[asked.question] = asked
+    return list(found.values())
 
 
-def _asked(random: Random, fact: Fact) -> tuple[str, str, str]:
-    """The question, its template, and the answer."""
-    if fact.kind.who and random.random() < 0.25:
+def _asked(random: Random, told: Sequence[Fact], untold: Sequence[Fact]) -> Asked:
+    """One of the questions that the facts answer, or, now and then, one that they do not."""
+    unanswerable = untold and random.random() < UNANSWERABLE
+    fact = random.choice(untold if unanswerable else told)
+    if not unanswerable and fact.kind.who and random.random() < 0.25:
         template = random.choice(fact.kind.who)
-        return _filled(template, "", "", fact), template, fact.subject
-    template = random.choice(fact.kind.questions)
-    return _question(template, fact), template, fact.value
+        question, answer = _filled(template, "", "", fact), fact.subject
+    else:
+        template = random.choice(fact.kind.questions)
+        question, answer = _question(template, fact), UNKNOWN if unanswerable else fact.value
+    role = fact.subject if fact.kind.subjects else template
+    return Asked(question, template, answer, (NAME, fact.kind.name, role, fact.value))
 
 
 def _question(template: str, fact: Fact) -> str:

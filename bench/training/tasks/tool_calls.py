@@ -17,10 +17,11 @@ from typing import Any
 from bench.training import drawn
 from bench.training.asking import said_by_user
 from bench.training.drawn import Drawn, Parts
-from bench.training.example import UNKNOWN, Example, Task, said
+from bench.training.example import UNKNOWN, Example, Message, Task, said
 from bench.training.grammar import small
 from bench.training.naming import Naming, made_up
 from bench.training.offered import Offered, offer
+from bench.training.split import is_held_out
 from bench.training.tasks import arithmetic, sentiment
 from bench.training.words import acting_tools, calendar, names, requests, telling_tools
 from bench.training.words.tool import Parameter, Tool
@@ -30,15 +31,23 @@ NAME = "tool_calls"
 PLAIN: tuple[Task, ...] = (arithmetic, sentiment)
 """Tasks whose examples come with tools that are not for them."""
 PLAIN_SHARE, UNANSWERED_SHARE, RESULT_SHARE = 0.17, 0.05, 0.15
+MORE_SHARE = 0.85
+"""In training: of conversations that can have one more request before the last, those that do."""
+ASIDE_SHARE = 0.3
+"""Of these requests, those that are none to a tool."""
+_ATTEMPTS = 10
 
 TOOLS = (*telling_tools.TOOLS, *acting_tools.TOOLS)
 BY_NAME = {tool.names[0]: tool for tool in TOOLS}
 CALCULATOR = BY_NAME["calculate"]
 SEARCH = BY_NAME["search"]
-# Not for requests that nobody answers: the model can do it, or another tool is as good.
-ANSWERED = [
-    BY_NAME[name]
-    for name in (
+DO_IT_ALL = [CALCULATOR, SEARCH]
+# What the model cannot do itself, and no other tool as well.
+UNANSWERED = [
+    tool
+    for tool in TOOLS
+    if tool.names[0]
+    not in {
         "calculate",
         "translate",
         "search",
@@ -47,7 +56,7 @@ ANSWERED = [
         "set_timer",
         "set_reminder",
         "add_event",
-    )
+    }
 ]
 
 # Sentences made of a result; the braces are the request's slots and the result's keys.
@@ -59,6 +68,8 @@ RESULTS = {
     "get_stock_price": "A share of {company} costs {price} dollars.",
     "get_population": "{population} people live in {city}.",
 }
+DONE = "Done."
+"""What is said of a tool that has done something."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,23 @@ class Request:
     template: str
     values: Mapping[str, str | int | float]
     parts: tuple[Parts, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that a tool is called for, the call, what came of it and what is said then."""
+
+    request: Request
+    text: str
+    result: Mapping[str, str | int | float]
+    outcome: str
+    parts: tuple[Parts, ...]
+
+    @property
+    def answered(self) -> tuple[Message, Message]:
+        """The call and the tool's answer."""
+        result = json.dumps(self.result, ensure_ascii=False)
+        return said("assistant", self.text), said("tool", result)
 
 
 def taught(random: Random) -> Example:
@@ -88,28 +116,28 @@ def draw(random: Random, share_made_up: float) -> Drawn:
         return _unanswered(random, share_made_up)
     results = random.random() < RESULT_SHARE
     tool = BY_NAME[random.choice(list(RESULTS))] if results else random.choice(TOOLS)
-    request = _request(random, tool, Naming(random, share_made_up))
     offers = _offers(random, tool, share_made_up > 0)
     offered = next(offer for offer in offers if offer.tool is tool)
+    call = _call(random, offered, Naming(random, share_made_up))
+    asked = said_by_user(random, call.request.text)
+    answer = call.outcome if results else call.text
+    asked = (*asked, *call.answered) if results else asked
+    messages = _after_others(random, asked, offers, share_made_up, tool)
+    return Drawn(Example(NAME, messages, answer, _functions(offers)), call.parts)
+
+
+def _call(random: Random, offered: Offered, naming: Naming) -> Call:
+    request = _request(random, offered.tool, naming)
     arguments = {
         offered.called[slot]: request.values[slot]
         for slot in offered.order
         if slot in request.values
     }
-    call = called(offered.name, arguments)
+    name = offered.tool.names[0]
+    result = _result(random, offered.tool)
+    outcome = RESULTS.get(name, DONE).format(**{**request.values, **result})
     parts = (*request.parts, (NAME, offered.name, request.template))
-    messages = said_by_user(random, request.text)
-    functions = [offer.function for offer in offers]
-    if not results:
-        return Drawn(Example(NAME, messages, call, functions), parts)
-    result = _result(random, tool)
-    answered = (
-        *messages,
-        said("assistant", call),
-        said("tool", json.dumps(result, ensure_ascii=False)),
-    )
-    sentence = RESULTS[tool.names[0]].format(**{**request.values, **result})
-    return Drawn(Example(NAME, answered, sentence, functions), parts)
+    return Call(request, called(offered.name, arguments), result, outcome, parts)
 
 
 def called(name: str, arguments: Mapping[str, Any]) -> str:
@@ -120,18 +148,78 @@ def called(name: str, arguments: Mapping[str, Any]) -> str:
 
 def _plain(random: Random, example: Example, share_made_up: float) -> Example:
     """The example with tools beside it that are not needed."""
-    offers = _offers(random, None, share_made_up > 0, besides=[CALCULATOR, SEARCH])
-    return replace(example, task=NAME, tools=[offer.function for offer in offers])
+    offers = _offers(random, None, share_made_up > 0, besides=DO_IT_ALL)
+    messages = _after_others(random, example.messages, offers, share_made_up)
+    return replace(example, task=NAME, messages=messages, tools=_functions(offers))
 
 
 def _unanswered(random: Random, share_made_up: float) -> Drawn:
     """What a tool could do that is not offered."""
-    tool = random.choice([tool for tool in TOOLS if tool not in ANSWERED])
+    tool = random.choice(UNANSWERED)
     request = _request(random, tool, Naming(random, share_made_up))
     offers = _offers(random, None, share_made_up > 0, besides=[tool, SEARCH])
-    messages = said_by_user(random, request.text)
-    example = Example(NAME, messages, UNKNOWN, [offer.function for offer in offers])
+    asked = said_by_user(random, request.text)
+    messages = _after_others(random, asked, offers, share_made_up)
+    example = Example(NAME, messages, UNKNOWN, _functions(offers))
     return Drawn(example, (*request.parts, (NAME, "unanswered", request.template)))
+
+
+def _functions(offers: Sequence[Offered]) -> list[Mapping[str, Any]]:
+    return [offer.function for offer in offers]
+
+
+def _after_others(
+    random: Random,
+    messages: Sequence[Message],
+    offers: Sequence[Offered],
+    share_made_up: float,
+    asked_for: Tool | None = None,
+) -> Sequence[Message]:
+    """In training: after other requests to the same tools, which are long to read.
+
+    None is called twice: it could be called as before, and its description be left unread.
+    """
+    if not share_made_up:
+        return messages
+    unused = [offer for offer in offers if offer.tool is not asked_for]
+    random.shuffle(unused)
+    alone = SEARCH not in [offer.tool for offer in offers]
+    earlier: list[Message] = []
+    while unused and random.random() < MORE_SHARE:
+        if alone and random.random() < ASIDE_SHARE:
+            earlier += _aside(random, offers, share_made_up)
+        else:
+            earlier += _exchange(random, unused.pop(), share_made_up)
+    opening = [message for message in messages if message["role"] == "system"]
+    return *opening, *earlier, *messages[len(opening) :]
+
+
+def _exchange(random: Random, offered: Offered, share_made_up: float) -> Sequence[Message]:
+    """A request to a tool and what came of it, with nothing in it that is kept out of training.
+
+    Nothing at all where every request with this name of the tool is kept out.
+    """
+    for _ in range(_ATTEMPTS):
+        call = _call(random, offered, Naming(random, share_made_up))
+        if not any(is_held_out(*parts) for parts in call.parts):
+            asked = said("user", call.request.text)
+            return asked, *call.answered, said("assistant", call.outcome)
+    return ()
+
+
+def _aside(random: Random, offers: Sequence[Offered], share_made_up: float) -> Sequence[Message]:
+    """The same of a request that none of the tools is for."""
+    tools = [offer.tool for offer in offers]
+    if CALCULATOR not in tools and random.random() < 0.5:
+        example = random.choice(PLAIN).taught(random)
+        return *example.messages[-1:], said("assistant", example.answer)
+    others = [tool for tool in UNANSWERED if tool not in tools]
+    while True:
+        tool = random.choice(others)
+        request = _request(random, tool, Naming(random, share_made_up))
+        parts = (*request.parts, (NAME, "unanswered", request.template))
+        if not any(is_held_out(*each) for each in parts):
+            return said("user", request.text), said("assistant", UNKNOWN)
 
 
 def _offers(
@@ -139,7 +227,7 @@ def _offers(
 ) -> list[Offered]:
     """The tool, if any, among others, in any order."""
     others = [other for other in TOOLS if other is not tool and other not in besides]
-    count = random.choices((1, 2, 3), (4, 4, 2))[0]
+    count = random.choices((1, 2, 3), (2, 4, 4) if made_up_names else (4, 4, 2))[0]
     chosen = random.sample(others, count - (tool is not None))
     offers = [offer(random, each, made_up_names) for each in ([tool] if tool else []) + chosen]
     random.shuffle(offers)
@@ -226,4 +314,6 @@ def _result(random: Random, tool: Tool) -> dict[str, str | int | float]:
             return {"population": random.randint(1, 999) * 1000}
         case "get_stock_price":
             return {"price": random.randint(1, 999)}
-    return {"result": random.randint(1, 9999)}
+        case name if name in RESULTS:
+            return {"result": random.randint(1, 9999)}
+    return {"status": "ok"}
