@@ -34,7 +34,7 @@ SHAPE = Shape(
     num_key_value_heads=2,
 )
 PLAN = Plan()
-EXAMPLES = 472_000
+EXAMPLES = 470_000
 _FOR_TOKENIZER = 40_000
 _TRANSLATIONS = ("english_french", "english_chinese")
 _LOOKED_AT = 40

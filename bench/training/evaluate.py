@@ -149,7 +149,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--model", default="sluice-chat")
-    parser.add_argument("--count", type=int, default=200, help="of each task")
+    parser.add_argument("--count", type=int, default=1000, help="of each task")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--show", type=int, default=0, help="so many wrong answers")
     return parser.parse_args(argv)

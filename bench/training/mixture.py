@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from bench.training.example import Example, Task
 
 WEIGHTS: Mapping[str, float] = {
-    "greetings": 1.3,
-    "sentiment": 2.6,
+    "greetings": 1.5,
+    "sentiment": 2.9,
     "entities": 4.8,
-    "english_french": 10.5,
-    "english_chinese": 7.3,
-    "questions": 8.5,
+    "english_french": 10.0,
+    "english_chinese": 7.5,
+    "questions": 7.0,
     "summaries": 0.7,
-    "arithmetic": 8.0,
+    "arithmetic": 9.0,
     "tool_calls": 2.8,
     "unknown": 0.5,
 }
