@@ -52,13 +52,12 @@ class Terminal:
             lines = _of_some_weight(lines)
         if self._is_json:
             stream = (batch.get("ip"), batch.get("pid"), batch.get("is_err"))
-            whole = self._whole(stream, lines)
-            lines = [line if _is_object(line) else _wrapped(line, who) for line in whole]
+            lines = list(self._objects(stream, who, lines))
         self._file.write("".join(f"{line}\n" for line in lines))
         self._file.flush()
 
-    def _whole(self, stream: _Stream, lines: Iterable[str]) -> Iterator[str]:
-        """The lines of a stream, those made whole that Ray has cut in two.
+    def _objects(self, stream: _Stream, who: str, lines: Iterable[str]) -> Iterator[str]:
+        """The lines of a stream as objects, those made whole that Ray has cut in two.
 
         It reads the files that processes write to, and a file grows page by page: of a line across
         two pages it may see the beginning before the rest is there, and gives it as a line.
@@ -66,13 +65,15 @@ class Terminal:
         for line in lines:
             begun = self._begun.pop(stream, "")
             if begun and not _is_object(begun + line):
-                yield begun
+                yield _wrapped(begun, who)
                 begun = ""
             line = begun + line
-            if _may_be_begun(line) and not _is_object(line):
+            if _is_object(line):
+                yield line
+            elif _may_be_begun(line):
                 self._begun[stream] = line
             else:
-                yield line
+                yield _wrapped(line, who)
 
 
 def _may_be_begun(line: str) -> bool:

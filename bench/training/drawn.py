@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from bench.training.example import Example, said
-from bench.training.split import is_held_out
+from bench.training.split import any_held_out
 
 Parts = tuple[str, ...]
 
@@ -24,7 +24,7 @@ class Drawn:
 
     @property
     def held_out(self) -> bool:
-        return any(is_held_out(*parts) for parts in self.parts)
+        return any_held_out(self.parts)
 
 
 Draw = Callable[[Random, float], Drawn]

@@ -14,7 +14,7 @@ from bench.training.example import Example, Message, said
 from bench.training.languages import composing, english, requests
 from bench.training.languages.meaning import Clause
 from bench.training.languages.parts import combinations, words_in_slots
-from bench.training.split import is_held_out
+from bench.training.split import any_held_out
 from bench.training.words.phrases import ONLY_FROM_ENGLISH, PHRASES
 from bench.training.words.pronouns import PRONOUNS, Pronoun
 
@@ -35,11 +35,11 @@ class Drawn:
 
     @property
     def new_word(self) -> bool:
-        return any(is_held_out(*parts) for parts in self.words)
+        return any_held_out(self.words)
 
     @property
     def new_combination(self) -> bool:
-        return any(is_held_out(*parts) for parts in self.combinations)
+        return any_held_out(self.combinations)
 
 
 @dataclass(frozen=True)

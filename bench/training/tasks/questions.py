@@ -18,7 +18,7 @@ from bench.training.drawn import Drawn, Parts
 from bench.training.example import UNKNOWN, Example, Message, said
 from bench.training.grammar import article, capital
 from bench.training.naming import Naming
-from bench.training.split import is_held_out
+from bench.training.split import any_held_out, is_held_out
 from bench.training.tasks.entities import nameless
 from bench.training.words import facts, names
 from bench.training.words.facts import Kind
@@ -115,7 +115,7 @@ def _earlier(
     found: dict[str, Asked] = {}
     for _ in range(3 * count):
         asked = _asked(random, told, untold)
-        kept = is_held_out(*asked.parts) or is_held_out(NAME, _AFTER, asked.template)
+        kept = any_held_out((asked.parts, (NAME, _AFTER, asked.template)))
         if len(found) < count and asked.question != last.question and not (teaching and kept):
             found[asked.question] = asked
     return list(found.values())

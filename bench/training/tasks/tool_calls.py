@@ -21,7 +21,7 @@ from bench.training.example import UNKNOWN, Example, Message, Task, said
 from bench.training.grammar import small
 from bench.training.naming import Naming, made_up
 from bench.training.offered import Offered, offer
-from bench.training.split import is_held_out
+from bench.training.split import any_held_out
 from bench.training.tasks import arithmetic, sentiment
 from bench.training.words import acting_tools, calendar, names, requests, telling_tools
 from bench.training.words.tool import Parameter, Tool
@@ -161,7 +161,11 @@ def _unanswered(random: Random, share_made_up: float) -> Drawn:
     asked = said_by_user(random, request.text)
     messages = _after_others(random, asked, offers, share_made_up)
     example = Example(NAME, messages, UNKNOWN, _functions(offers))
-    return Drawn(example, (*request.parts, (NAME, "unanswered", request.template)))
+    return Drawn(example, _unanswered_parts(request))
+
+
+def _unanswered_parts(request: Request) -> tuple[Parts, ...]:
+    return (*request.parts, (NAME, "unanswered", request.template))
 
 
 def _functions(offers: Sequence[Offered]) -> list[Mapping[str, Any]]:
@@ -201,7 +205,7 @@ def _exchange(random: Random, offered: Offered, share_made_up: float) -> Sequenc
     """
     for _ in range(_ATTEMPTS):
         call = _call(random, offered, Naming(random, share_made_up))
-        if not any(is_held_out(*parts) for parts in call.parts):
+        if not any_held_out(call.parts):
             asked = said("user", call.request.text)
             return asked, *call.answered, said("assistant", call.outcome)
     return ()
@@ -217,8 +221,7 @@ def _aside(random: Random, offers: Sequence[Offered], share_made_up: float) -> S
     while True:
         tool = random.choice(others)
         request = _request(random, tool, Naming(random, share_made_up))
-        parts = (*request.parts, (NAME, "unanswered", request.template))
-        if not any(is_held_out(*each) for each in parts):
+        if not any_held_out(_unanswered_parts(request)):
             return said("user", request.text), said("assistant", UNKNOWN)
 
 

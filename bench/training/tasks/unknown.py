@@ -11,7 +11,7 @@ from random import Random
 from bench.training.example import HELPFUL, UNKNOWN, Example, Message, said
 from bench.training.languages import composing, english
 from bench.training.languages.meaning import Mood
-from bench.training.split import is_held_out
+from bench.training.split import any_held_out
 from bench.training.typed import carelessly
 from bench.training.words.outside import ASKED, SYLLABLES, WORDS
 
@@ -29,7 +29,7 @@ class Drawn:
 
     @property
     def held_out(self) -> bool:
-        return any(is_held_out(NAME, *parts) for parts in self.parts)
+        return any_held_out((NAME, *parts) for parts in self.parts)
 
 
 def taught(random: Random) -> Example:
