@@ -62,15 +62,19 @@ def configs(
     chat_template: str,
     *,
     tied: bool = False,
+    ends_answers: bool = False,
     **generation: Any,
 ) -> dict[str, dict[str, Any]]:
     """The content of the JSON files, by file name.
 
     Of `special_tokens`, whose ids are their places, the first begins a text, the second ends it
     and the last ends a message. `tied`: one matrix for the tokens that come in and those that go
-    out. `generation` is how one samples unless asked otherwise.
+    out. `ends_answers`: its answers end with the last, which the tokenizer then calls the end of a
+    text: vLLM tells of any other end as a stop reason. `generation` is how one samples unless asked
+    otherwise.
     """
     bos, eos, *_, end = special_tokens
+    ending = end if ends_answers else eos
     token_ids = {
         "bos_token_id": special_tokens.index(bos),
         "eos_token_id": [special_tokens.index(eos), special_tokens.index(end)],
@@ -92,8 +96,8 @@ def configs(
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": bos,
-            "eos_token": eos,
-            "extra_special_tokens": [t for t in special_tokens if t not in (bos, eos)],
+            "eos_token": ending,
+            "extra_special_tokens": [t for t in special_tokens if t not in (bos, ending)],
             "model_max_length": shape.max_position_embeddings,
             "clean_up_tokenization_spaces": False,
             "chat_template": chat_template,

@@ -28,6 +28,7 @@ def write(directory: Path, model: Llama, tokenizer: Tokenizer) -> str:
     tokenizer.save(str(directory / "tokenizer.json"), pretty=False)
     # All but greedy, unless a client asks for more: there is one right answer.
     sampling = {"do_sample": True, "temperature": 0.01}
-    for file, config in configs(model.shape, SPECIAL, TEMPLATE, tied=True, **sampling).items():
+    files = configs(model.shape, SPECIAL, TEMPLATE, tied=True, ends_answers=True, **sampling)
+    for file, config in files.items():
         (directory / file).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return hashlib.sha256(content).hexdigest()

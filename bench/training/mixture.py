@@ -8,11 +8,11 @@ from bench.training.example import Example, Task
 
 WEIGHTS: Mapping[str, float] = {
     "greetings": 1.5,
-    "sentiment": 2.9,
+    "sentiment": 2.8,
     "entities": 4.8,
     "english_french": 10.0,
     "english_chinese": 7.5,
-    "questions": 7.0,
+    "questions": 8.0,
     "summaries": 0.7,
     "arithmetic": 9.0,
     "tool_calls": 2.8,

@@ -25,9 +25,9 @@ class Plan:
     """What there is to choose about a training."""
 
     batch_tokens: int = 4096
-    learning_rate: float = 0.02
+    learning_rate: float = 0.01
     """Of the matrices; the other weights have `other_rate`."""
-    other_rate: float = 0.006
+    other_rate: float = 0.0035
     weight_decay: float = 0.05
     warm_up: float = 0.03
     """As a share of all steps."""

@@ -132,6 +132,10 @@ def test_the_marks_of_a_call_are_single_tokens_that_are_not_left_out(written: Pa
     assert read.decode(special.input_ids, skip_special_tokens=True) == ""
 
 
+def test_the_end_of_its_turn_is_the_end_of_a_text(written: Path) -> None:
+    assert AutoTokenizer.from_pretrained(written).eos_token == "<|end|>"
+
+
 def test_ends_of_text_and_of_turn_stop_generation(written: Path, trained: Tokenizer) -> None:
     ends = [trained.token_to_id(token) for token in ("<|eos|>", "<|end|>")]
     for file in ("config.json", "generation_config.json"):
