@@ -54,8 +54,9 @@ def run_briefly(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_ctrl_c_ends_the_server_and_all_its_processes_when_its_streams_have_ended(
-    own_server: Server,
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_and_all_its_processes_when_its_streams_have_ended(
+    own_server: Server, number: signal.Signals
 ) -> None:
     assert own_server.processes()
     body = {"model": models.SMALL, "prompt": "Hi", "max_tokens": 400, "ignore_eos": True}
@@ -63,18 +64,20 @@ def test_ctrl_c_ends_the_server_and_all_its_processes_when_its_streams_have_ende
     with httpx.stream("POST", url, json={**body, "stream": True}, timeout=60) as response:
         lines = response.iter_lines()
         next(lines)
-        own_server.process.send_signal(signal.SIGINT)
+        own_server.process.send_signal(number)
         assert [line for line in lines if line][-1] == "data: [DONE]"
     own_server.process.wait(40)
     assert own_server.process.returncode == 0
+    assert "SIGTERM" not in own_server.tail()  # nor the stack that Ray would print
     own_server.stop()
 
 
-def test_ctrl_c_while_it_starts_ends_it_too() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_starts_ends_it_too(number: signal.Signals) -> None:
     starting = start(CONFIG)
     try:
         eventually(lambda: replicas(starting) > 0, 60, "the start is under way")
-        starting.stop(signal.SIGINT)
+        starting.stop(number)
         assert starting.process.returncode == 0
     finally:
         starting.kill()
