@@ -217,7 +217,7 @@ def _serve(settings: Settings, cluster: Cluster) -> None:
     http = settings.http
     say(f"Sluice starts {_names(settings)}; Ctrl-C ends it.")
     with cluster.running(settings):
-        _raise_at_signals()  # again: Ray has put a handler of its own, which aborts, before SIGTERM's
+        _raise_at_signals()  # again: Ray has put one of its own in front, by which SIGTERM aborts
         try:
             _deploy(settings)
             say(f"Sluice serves {_names(settings)} at http://{http.host}:{http.port}/v1")
