@@ -25,7 +25,7 @@ from tests.support.server import Server, eventually
 from tests.unit import access_fixtures
 
 REQUESTS, AT_ONCE = 120, 12
-LONG, LONG_TOKENS = 10, 480
+LONG, LONG_TOKENS = 4, 1500  # seconds: time enough to kill an engine that works on them
 MAX_SEQUENCES = 15  # below what one request may ask for
 BODY = {
     "model": models.SMALL,
@@ -82,9 +82,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Two routers, two engines, a key for clients and one for Prometheus."""
     key = tmp_path_factory.mktemp("keys") / "sluice.key"
     key.write_text(access_fixtures.key("watcher"))
-    both = {"min_replicas": 2, "max_replicas": 2}
+    model = {
+        **models.CONFIG["models"][0],
+        "autoscaling": {"min_replicas": 2, "max_replicas": 2},
+        "engine_args": {**models.ENGINE_ARGS, "max_model_len": 2048},
+    }
     config = {
-        "models": [{**models.CONFIG["models"][0], "autoscaling": both}],
+        "models": [model],
         "router": {"num_replicas": 2, "max_sequences": MAX_SEQUENCES},
         "auth": {
             "pepper": access_fixtures.PEPPER,
