@@ -42,7 +42,9 @@ def patients(replicas: Sequence[psutil.Process]) -> list[Patient]:
     found = []
     for replica in replicas:
         with contextlib.suppress(psutil.Error):
-            cores = [child for child in replica.children() if _title(child).startswith(_CORE)]
+            # A fork server may stand between.
+            under = replica.children(recursive=True)
+            cores = [child for child in under if _title(child).startswith(_CORE)]
             found += [Patient(replica.pid, core.pid) for core in cores[:1]]
     return found
 

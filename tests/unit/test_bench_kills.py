@@ -1,10 +1,15 @@
+import os
+import signal
+import subprocess
 from typing import Any
 
+import psutil
 import pytest
 
 from bench.judgement.kills_report import Trial
-from bench.judgement.surgery import Surgeon
+from bench.judgement.surgery import Surgeon, patients
 from bench.judgement.transcript import BROKEN, SAME
+from tests.support.server import eventually
 
 
 def trial(**changes: Any) -> Trial:
@@ -26,6 +31,22 @@ class TestTrial:
         failed = Trial.failed("tool", "400 no tools here")
         assert failed.verdict == BROKEN
         assert not failed.hit
+
+
+def test_an_engine_core_that_a_fork_server_has_made_is_its_replicas() -> None:
+    core = "exec -a VLLM::EngineCore sleep 60"
+    fork_server = f"bash -c '{core}' & wait"
+    replica = subprocess.Popen(
+        ["bash", "-c", 'bash -c "$0" & wait', fork_server], start_new_session=True
+    )
+    try:
+        processes = [psutil.Process(replica.pid)]
+        eventually(lambda: bool(patients(processes)), 10, "its engine core is found")
+        [patient] = patients(processes)
+        assert psutil.Process(patient.core).cmdline()[0] == "VLLM::EngineCore"
+    finally:
+        os.killpg(replica.pid, signal.SIGKILL)
+        replica.wait()
 
 
 class FakePatient:
