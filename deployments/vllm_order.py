@@ -5,8 +5,9 @@ With the other modules named vllm_*, all that touches vLLM; written against 0.32
 The router sends an engine the prompts of its next steps, and vLLM would take them as they came, in
 steps that are as full as they may be: who asks now and then beside a flood would wait for all of
 them, and then for a long step. A sequence that goes ahead is in the very next step, which takes in
-no other prompt. Before that it has to wait for the step under way, so while somebody goes ahead now
-and then, steps are kept short.
+no other prompt; those that generate and do not go ahead sit that step out, but never two in a row.
+Before that it has to wait for the step under way, so while somebody goes ahead now and then, steps
+are kept short.
 
 With vLLM's `priority` policy the lowest number goes first, and of those that run the highest one
 gives way when the cache is full. The number is the time of arrival, which is vLLM's own order, and
@@ -58,11 +59,14 @@ class Ordered:
     need_mamba_block_aligned_split: bool
     now = staticmethod(time.monotonic)
     _short_until = 0.0
+    _sat_out = False
+    """Whether some that generate were not in the step before this one."""
 
     def schedule(self, *args: Any, **kwargs: Any) -> "SchedulerOutput":
         """Plan a step."""
         now = self.now()
         urgent = self._urgent(now)
+        sat_out, self._sat_out = self._sat_out, False
         if urgent:
             self._short_until = now + SHORT_FOR_S
         elif now >= self._short_until or not self._may_be_short:
@@ -72,6 +76,10 @@ class Ordered:
         if urgent:
             first = urgent[0].priority
             held = [one for one in self.running if one.is_prefill_chunk and one.priority > first]
+            if not sat_out:
+                sitting = [one for one in self.running if _only_generates(one)]
+                self._sat_out = bool(sitting)
+                held += sitting
             self.running = [one for one in self.running if one not in held]
             wanted = sum(map(_to_compute, self.running + urgent))
         else:
@@ -117,6 +125,10 @@ class Ordered:
 
 def _number(seconds: float) -> int:
     return 2 * int(1000 * seconds)
+
+
+def _only_generates(request: "Request") -> bool:
+    return not request.is_prefill_chunk and not goes_ahead(request.priority)
 
 
 def _to_compute(request: "Request") -> int:

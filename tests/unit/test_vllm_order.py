@@ -80,10 +80,21 @@ def test_the_step_of_one_that_goes_ahead_takes_in_no_other_prompt(
     scheduler.running += [generating, chunk]
     late = comes(clock, 100)
     scheduler.waiting += [comes(clock, 40, ahead=True), late]
-    assert scheduler.schedule() == (1 + 40, 1, SLOTS - 1)
-    assert scheduler.running == [generating, chunk]
+    assert scheduler.schedule() == (40, 0, SLOTS - 2)
+    assert sorted(map(id, scheduler.running)) == sorted(map(id, [generating, chunk]))
     assert scheduler.max_num_running_reqs == scheduler.max_num_active_reqs == SLOTS
     assert scheduler.max_num_scheduled_tokens == BATCH
+
+
+def test_who_generates_sits_out_no_two_steps_in_a_row(
+    scheduler: Scheduler, clock: FakeClock
+) -> None:
+    generating, ahead = comes(clock, 51), comes(clock, 61, ahead=True)
+    generating.num_computed_tokens, ahead.num_computed_tokens = 50, 60
+    scheduler.running += [generating, ahead]
+    scheduler.waiting.append(comes(clock, 40, ahead=True))
+    steps = [scheduler.schedule() for _ in range(4)]
+    assert steps == [(1 + 40, 1, SLOTS - 1), (2 + 40, 2, SLOTS)] * 2
 
 
 def test_who_came_half_a_second_before_goes_with_it(scheduler: Scheduler, clock: FakeClock) -> None:
