@@ -71,27 +71,31 @@ class Ordered:
             self._short_until = now + SHORT_FOR_S
         elif now >= self._short_until or not self._may_be_short:
             return super().schedule(*args, **kwargs)  # type: ignore[misc]
+        sitting: list[Request] = []
         held: list[Request] = []
         most = self.max_num_scheduled_tokens
         if urgent:
             first = urgent[0].priority
-            held = [one for one in self.running if one.is_prefill_chunk and one.priority > first]
-            if not sat_out:
-                sitting = [one for one in self.running if _only_generates(one)]
-                self._sat_out = bool(sitting)
-                held += sitting
-            self.running = [one for one in self.running if one not in held]
+            on: list[Request] = []
+            for one in self.running:
+                if one.is_prefill_chunk:
+                    (held if one.priority > first else on).append(one)
+                else:
+                    (on if sat_out or goes_ahead(one.priority) else sitting).append(one)
+            self._sat_out = bool(sitting)
+            self.running = on
             wanted = sum(map(_to_compute, self.running + urgent))
         else:
             wanted = most // SHORT_SHARE
             wanted += sum(not one.is_prefill_chunk for one in self.running)
         self.max_num_scheduled_tokens = min(most, wanted)
-        self._more_slots(-len(held))
+        self._more_slots(-len(sitting) - len(held))
         try:
             return super().schedule(*args, **kwargs)  # type: ignore[misc]
         finally:
-            self.running += held
-            self._more_slots(len(held))
+            # The first in the list take of a step what they want: who generates, then prompts.
+            self.running = sitting + self.running + held
+            self._more_slots(len(sitting) + len(held))
             self.max_num_scheduled_tokens = most
 
     @property
@@ -125,10 +129,6 @@ class Ordered:
 
 def _number(seconds: float) -> int:
     return 2 * int(1000 * seconds)
-
-
-def _only_generates(request: "Request") -> bool:
-    return not request.is_prefill_chunk and not goes_ahead(request.priority)
 
 
 def _to_compute(request: "Request") -> int:
