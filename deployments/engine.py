@@ -1,5 +1,6 @@
 """The engine replica: one vLLM engine, its life and its health, as a Ray Serve deployment."""
 
+import gc
 import logging
 import os
 import secrets
@@ -74,6 +75,7 @@ class EngineReplica:
             if on_cpu:
                 vllm_core_process.prepare()
             await self._start(args, Progress(stall_s=stall_timeout_s), on_cpu=on_cpu)
+            gc.freeze()  # a full collection looked at all of vLLM, for half a second
             logger.info("Started within %s", self._stages)
         except BaseException:
             self._reaper.sweep()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vllm.config import SchedulerConfig
     from vllm.v1.core.sched.output import SchedulerOutput
+    from vllm.v1.core.sched.request_queue import RequestQueue
     from vllm.v1.request import Request
 
 AHEAD_S = 0.5
@@ -29,8 +30,12 @@ PATIENCE_S = 0.5
 the cache for it, or for its adapter."""
 SHORT_FOR_S = 10.0
 """For so long after one that went ahead the steps are short."""
+PROMPT_SHARE = 16
+"""A short step takes in, for each prompt under way, one in so many of the tokens of a full one,
+beside those that generate: so one that comes now and then is spread over several steps, where all
+of it would double one of them."""
 SHORT_SHARE = 4
-"""A short step takes in one in so many of the tokens of a full one, beside those that generate."""
+"""Nor more than one in so many, however many prompts there are."""
 
 _READY = frozenset({"WAITING", "PREEMPTED"})
 
@@ -52,6 +57,7 @@ class Ordered:
     """What vLLM's schedulers lack: steps for those that go ahead."""
 
     running: "list[Request]"
+    waiting: "RequestQueue"
     max_num_running_reqs: int
     max_num_active_reqs: int
     max_num_scheduled_tokens: int
@@ -86,8 +92,7 @@ class Ordered:
             self.running = on
             wanted = sum(map(_to_compute, self.running + urgent))
         else:
-            wanted = most // SHORT_SHARE
-            wanted += sum(not one.is_prefill_chunk for one in self.running)
+            wanted = self._short()
         self.max_num_scheduled_tokens = min(most, wanted)
         self._more_slots(-len(sitting) - len(held))
         try:
@@ -97,6 +102,15 @@ class Ordered:
             self.running = sitting + self.running + held
             self._more_slots(len(sitting) + len(held))
             self.max_num_scheduled_tokens = most
+
+    def _short(self) -> int:
+        """The tokens of a short step."""
+        most = self.max_num_scheduled_tokens
+        generate = [one for one in self.running if not one.is_prefill_chunk]
+        free = self.max_num_running_reqs - len(self.running)
+        prompts = len(self.running) - len(generate) + min(free, len(self.waiting))
+        taken_in = min(prompts * most // PROMPT_SHARE, most // SHORT_SHARE)
+        return sum(map(_to_compute, generate)) + taken_in
 
     @property
     def _may_be_short(self) -> bool:
@@ -113,7 +127,7 @@ class Ordered:
         Not those whose grammar is being compiled: others need not wait for that. Nor once the first
         has waited for long: it lacks what others have, and they must get on to let go of it.
         """
-        waiting = self.waiting  # type: ignore[attr-defined]
+        waiting = self.waiting
         if not waiting or not goes_ahead(waiting.peek_request().priority):
             return []
         came = priority(now, ahead=True)

@@ -62,6 +62,7 @@ class Flood:
             engine_args={"max_num_seqs": self._options.max_num_seqs, **self._options.engine_args},
             router={"queue": queue},
             tenants=tenants,
+            num_gpus=self._options.num_gpus,
         )
         with serving("sluice", wanted, self._logs / f"{number + 1}-{queue}") as server:
             phases = self._phases(server, *tenants)
@@ -189,6 +190,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--lengths", type=Lengths.parse, default=Lengths(64, 64), help="B's, as in 64x64")
     add("--flood-lengths", type=Lengths.parse, default=Lengths(64, 64), help="A's")
     add("--max-num-seqs", type=int, default=16, help="of each engine")
+    add("--num-gpus", type=float, help="of each engine, where there are any: 0.5 to share one")
     return parser.parse_args(argv)
 
 

@@ -64,17 +64,21 @@ class Wanted:
     program: tuple[str, ...] = ("serve_app",)
     """The module that serves it, and its options."""
     autoscaling: Mapping[str, Any] = field(default_factory=dict)
+    num_gpus: float | None = None
+    """Of each engine; None for the default."""
     start_timeout_s: float = 300
 
     def config(self) -> dict[str, Any]:
         """Of everything but the port."""
-        model = {
+        model: dict[str, Any] = {
             "name": self.model,
             "source": str(self.directory),
             "num_replicas": self.replicas,
             "drain_timeout_s": 2,
             "engine_args": {**ENGINE_ARGS, **self.engine_args},
         }
+        if self.num_gpus is not None:
+            model["num_gpus"] = self.num_gpus
         if self.autoscaling:
             model["autoscaling"] = dict(self.autoscaling)
         config: dict[str, Any] = {"models": [model]}

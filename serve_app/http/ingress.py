@@ -101,6 +101,7 @@ class Ingress:
             adapter_dirs=adapter_dirs(config),
         )
         self._publishing = Publishing(RayExport(RayRegistry()), self._service.metrics.all_here)
+        gc.freeze()  # a full collection looked at all of the imports, for a third of a second
 
     def _trace(self, given: Mapping[str, str] | None, me: str) -> None:
         """Begin to send spans, if that is wanted."""

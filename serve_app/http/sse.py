@@ -1,7 +1,7 @@
 """Streaming responses: one ASGI message for whatever has come since the last one."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -53,8 +53,14 @@ async def _send_comments(stream: Stream, send: Send) -> None:
         await send(body)
 
 
+def _cutter(record: Record) -> Callable[[], None]:
+    """What ends this task's wait for a reader that does not read."""
+    task = asyncio.current_task()
+    assert task is not None
+    return partial(_cut_off, task, record)
+
+
 def _cut_off(task: asyncio.Task[object], record: Record) -> None:
-    """End a wait for a reader that does not read."""
     record.error = "client_too_slow"
     task.cancel()
 
@@ -101,14 +107,17 @@ class EventStream(Response):
         ) as stream:
             begun = asleep and not await _comes_soon(stream)
             first = () if begun else await stream.read()
-            task = asyncio.current_task()
-            assert task is not None
-            stream.on_overflow = partial(_cut_off, task, record)
-            headers = [*_HEADERS, *(() if begun else timing(stream))]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            if begun:
-                await _send_comments(stream, send)
-            last = await self._send_events(stream, first, send, record)
+            stream.on_overflow = _cutter(record)
+            try:
+                headers = [*_HEADERS, *(() if begun else timing(stream))]
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                if begun:
+                    await _send_comments(stream, send)
+                last = await self._send_events(stream, first, send, record)
+            finally:
+                # It leads back to the stream: cycles of thousands of requests, found together, are
+                # a pause of a quarter of a second.
+                stream.on_overflow = None
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
     async def _send_events(

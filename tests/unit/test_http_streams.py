@@ -1,6 +1,8 @@
 import asyncio
+import gc
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -37,6 +39,24 @@ LOST = {
 
 NOT_READY = {**LOST, "message": "No engine of this model is ready.", "code": "engine_unavailable"}
 NO_MOVES = Rules(max_moves=0)
+
+
+@contextmanager
+def collected() -> Iterator[list[str]]:
+    """Fills a list with the kinds of our objects that only the collector finds."""
+    found: list[str] = []
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield found
+        gc.collect()
+        ours = "deployments", "serve_app"
+        found += {type(one).__name__ for one in gc.garbage if type(one).__module__.startswith(ours)}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 async def freed(s: Site, count: int) -> None:
@@ -289,3 +309,32 @@ async def test_an_answer_tells_how_long_its_first_token_was_to_take(clock: FakeC
         await second.task
     assert first.headers[b"x-sluice-predicted-ms"] == b"0"
     assert second.headers[b"x-sluice-predicted-ms"] == b"250"
+
+
+@streaming
+@pytest.mark.parametrize(("path", "body"), [(CHAT, chat()), (COMPLETIONS, completion())])
+async def test_an_answer_leaves_nothing_to_the_garbage_collector(
+    path: str, body: dict[str, Any], stream: bool
+) -> None:
+    async with site(echo=3) as s:
+        await s.open(path, {**body, "stream": stream}).task  # some things are made once
+        with collected() as kinds:
+            await s.open(path, {**body, "stream": stream}).task
+    assert kinds == []
+
+
+async def test_a_client_that_leaves_midway_leaves_nothing_to_the_garbage_collector() -> None:
+    async def begun_and_left(s: Site, index: int) -> None:
+        exchange = s.open(CHAT, chat(stream=True))
+        await s.submitted(index + 1)
+        s.step(index, say("so far"))
+        await exchange.until_says("so far")
+        await exchange.leave()
+        del exchange.task  # its traceback leads back to the exchange
+        await freed(s, index + 1)
+
+    async with site() as s:
+        await begun_and_left(s, 0)
+        with collected() as kinds:
+            await begun_and_left(s, 1)
+    assert kinds == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.vllm_order import SHORT_FOR_S, SHORT_SHARE, Ordered, priority
+from deployments.vllm_order import PROMPT_SHARE, SHORT_FOR_S, SHORT_SHARE, Ordered, priority
 from tests.unit.fakes import FakeClock
 
 BATCH, SLOTS = 256, 16
@@ -65,6 +65,13 @@ def comes(clock: FakeClock, tokens: int, *, ahead: bool = False) -> Request:
     return Request(priority(clock(), ahead=ahead), tokens)
 
 
+def somebody_went_ahead(scheduler: Scheduler, clock: FakeClock) -> None:
+    """A moment ago."""
+    scheduler.waiting.append(comes(clock, 40, ahead=True))
+    scheduler.schedule()
+    scheduler.waiting.clear()
+
+
 def test_a_step_is_full_while_nobody_goes_ahead(scheduler: Scheduler, clock: FakeClock) -> None:
     scheduler.waiting.append(comes(clock, 100))
     clock.advance(60)  # it has waited for long, but behind nobody who went ahead
@@ -106,15 +113,54 @@ def test_who_came_half_a_second_before_goes_with_it(scheduler: Scheduler, clock:
 
 
 def test_steps_are_short_for_a_while_then(scheduler: Scheduler, clock: FakeClock) -> None:
-    scheduler.waiting.append(comes(clock, 40, ahead=True))
-    scheduler.schedule()
-    scheduler.waiting.clear()
+    somebody_went_ahead(scheduler, clock)
     generating = comes(clock, 51)
+    generating.num_computed_tokens = 50
     scheduler.running.append(generating)
+    scheduler.waiting.append(comes(clock, 100))
     clock.advance(SHORT_FOR_S - 0.1)
-    assert scheduler.schedule()[0] == BATCH // SHORT_SHARE + 1
+    assert scheduler.schedule()[0] == 1 + BATCH // PROMPT_SHARE
     clock.advance(0.2)
     assert scheduler.schedule()[0] == BATCH
+
+
+@pytest.mark.parametrize(("running", "waiting", "shares"), [(2, 0, 2), (2, 1, 3), (0, 0, 0)])
+def test_a_short_step_has_a_share_for_each_prompt_under_way(
+    scheduler: Scheduler, clock: FakeClock, running: int, waiting: int, shares: int
+) -> None:
+    somebody_went_ahead(scheduler, clock)
+    scheduler.running += [comes(clock, 900) for _ in range(running)]
+    for chunk in scheduler.running:
+        chunk.is_prefill_chunk = True
+    scheduler.waiting += [comes(clock, 900) for _ in range(waiting)]
+    assert scheduler.schedule()[0] == shares * BATCH // PROMPT_SHARE
+
+
+def test_a_short_step_has_no_share_for_a_prompt_without_a_slot(
+    scheduler: Scheduler, clock: FakeClock
+) -> None:
+    somebody_went_ahead(scheduler, clock)
+    scheduler.running += [comes(clock, 1) for _ in range(SLOTS)]
+    scheduler.waiting.append(comes(clock, 900))
+    assert scheduler.schedule()[0] == SLOTS
+
+
+def test_a_short_step_is_bounded_however_many_prompts_there_are(
+    scheduler: Scheduler, clock: FakeClock
+) -> None:
+    somebody_went_ahead(scheduler, clock)
+    scheduler.waiting += [comes(clock, 900) for _ in range(SLOTS)]
+    assert scheduler.schedule()[0] == BATCH // SHORT_SHARE
+
+
+def test_a_short_step_has_room_for_the_drafts_of_those_that_generate(
+    scheduler: Scheduler, clock: FakeClock
+) -> None:
+    somebody_went_ahead(scheduler, clock)
+    speculating = comes(clock, 54)
+    speculating.num_computed_tokens = 50
+    scheduler.running.append(speculating)
+    assert scheduler.schedule()[0] == 4
 
 
 @pytest.mark.parametrize(("chunked", "aligned"), [(False, False), (True, True)])
