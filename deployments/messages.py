@@ -133,6 +133,8 @@ class Sequence(msgspec.Struct, array_like=True, omit_defaults=True, gc=False, fr
     traceparent: str | None = None
     """W3C's: the router's span of this stay with the engine, where the request is traced."""
     tracestate: str | None = None
+    yields: bool = False
+    """Whether steps are to be short while it is taken in, for others who may go ahead."""
 
 
 class Logprob(msgspec.Struct, array_like=True, gc=False, frozen=True):

@@ -74,10 +74,13 @@ class Placer:
 
     def place(self, ticket: Ticket, link: EngineLink) -> None:
         """Send a ticket to an engine: ahead of others there, if its party holds few, or if its
-        answer has begun."""
-        holds_few = self._holdings.are_few(ticket.terms)
+        answer has begun; else it yields to those who hold few and asked lately."""
+        now, holdings = self._now(), self._holdings
+        holds_few = holdings.are_few(ticket.terms)
         ticket.ahead = self._reserves and (holds_few or bool(ticket.emitted))
-        self._holdings.add(ticket.terms)
+        yields = self._reserves and not ticket.ahead
+        ticket.yields = yields and holdings.others_hold_few(ticket.terms, now)
+        holdings.add(ticket.terms, now)
         policy = self._policy_for(link)
         cached = policy.cached_tokens(link.name, ticket.hashes)
         policy.placed(link.name, ticket.hashes, _blocks(link))

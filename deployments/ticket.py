@@ -89,6 +89,7 @@ class Ticket:
         "uncached",
         "unfit_since",
         "waits_since",
+        "yields",
     )
 
     def __init__(
@@ -152,6 +153,8 @@ class Ticket:
         """Since when no engine has had place for it."""
         self.ahead = False
         """Whether it goes before others that wait in its engine."""
+        self.yields = False
+        """Whether others that ask now and then are to find short steps there."""
         self.done = False
         """Nothing more will come of it."""
 
@@ -195,4 +198,5 @@ class Ticket:
             self.adapter,
             self.ahead,
             *(NONE if self.trace is None else self.trace.placed(self, self.hops[-1])),
+            yields=self.yields,
         )

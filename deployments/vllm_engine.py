@@ -233,7 +233,7 @@ class VllmEngine:
         except (VLLMClientError, ValueError, TypeError) as exc:
             raise BadRequest(str(exc)) from exc
         request.external_req_id = request_id
-        request.priority = priority(time.monotonic(), ahead=sequence.ahead)
+        request.priority = priority(time.monotonic(), ahead=sequence.ahead, yields=sequence.yields)
         if (reasoning := sequence.sampling.reasoning) is not None:
             request.reasoning_ended = reasoning.ended
             kwargs = msgspec.json.decode(reasoning.chat_template_kwargs)

@@ -6,8 +6,8 @@ The router sends an engine the prompts of its next steps, and vLLM would take th
 steps that are as full as they may be: who asks now and then beside a flood would wait for all of
 them, and then for a long step. A sequence that goes ahead is in the very next step, which takes in
 no other prompt; those that generate and do not go ahead sit that step out, but never two in a row.
-Before that it has to wait for the step under way, so while somebody goes ahead now and then, steps
-are kept short.
+Before that it has to wait for the step under way, so steps are kept short for a while after it, and
+after prompts of which the router says that somebody else asks now and then.
 
 With vLLM's `priority` policy the lowest number goes first, and of those that run the highest one
 gives way when the cache is full. The number is the time of arrival, which is vLLM's own order, and
@@ -29,7 +29,7 @@ PATIENCE_S = 0.5
 """For so long others' prompts wait for one that goes ahead and cannot start: there is no place in
 the cache for it, or for its adapter."""
 SHORT_FOR_S = 10.0
-"""For so long after one that went ahead the steps are short."""
+"""For so long after one that went ahead, or yields, the steps are short."""
 PROMPT_SHARE = 16
 """A short step takes in, for each prompt under way, one in so many of the tokens of a full one,
 beside those that generate: so one that comes now and then is spread over several steps, where all
@@ -40,17 +40,22 @@ SHORT_SHARE = 4
 _READY = frozenset({"WAITING", "PREEMPTED"})
 
 
-def priority(now: float, *, ahead: bool) -> int:
+def priority(now: float, *, ahead: bool = False, yields: bool = False) -> int:
     """The `priority` of a sequence that comes now, in the seconds of `time.monotonic`.
 
-    Half milliseconds: the last bit tells who goes ahead.
+    Quarter milliseconds: the last bits tell who goes ahead, and beside whom steps are short.
     """
-    return _number(now - AHEAD_S) if ahead else _number(now) + 1
+    return _number(now - AHEAD_S) if ahead else _number(now) + (3 if yields else 1)
 
 
 def goes_ahead(number: int) -> bool:
     """Whether that is the `priority` of a sequence that goes ahead."""
     return number % 2 == 0
+
+
+def yields(number: int) -> bool:
+    """Whether that is the `priority` of a sequence beside which steps are short."""
+    return number % 4 == 3
 
 
 class Ordered:
@@ -67,6 +72,12 @@ class Ordered:
     _short_until = 0.0
     _sat_out = False
     """Whether some that generate were not in the step before this one."""
+
+    def add_request(self, request: "Request") -> None:
+        """Take in a sequence that waits for its step."""
+        if yields(request.priority):
+            self._short_until = self.now() + SHORT_FOR_S
+        super().add_request(request)  # type: ignore[misc]
 
     def schedule(self, *args: Any, **kwargs: Any) -> "SchedulerOutput":
         """Plan a step."""
@@ -142,7 +153,7 @@ class Ordered:
 
 
 def _number(seconds: float) -> int:
-    return 2 * int(1000 * seconds)
+    return 4 * int(1000 * seconds)
 
 
 def _to_compute(request: "Request") -> int:

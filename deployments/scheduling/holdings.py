@@ -5,9 +5,12 @@ have anything there, and nobody has who is more urgent: a flood must not stand i
 asks now and then, and who floods never holds few.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 
 from deployments.scheduling.terms import Level, Terms
+
+LATELY_S = 10.0
+"""Who asked within that may ask again."""
 
 Party = tuple[str, Level]
 
@@ -18,6 +21,8 @@ class Holdings:
     def __init__(self) -> None:
         self._by_party: Counter[Party] = Counter()
         self._by_level: Counter[Level] = Counter()
+        self._asked_at: OrderedDict[Party, float] = OrderedDict()
+        """The last time of each party that did lately, in that order."""
 
     def __len__(self) -> int:
         return self._by_level.total()
@@ -36,9 +41,23 @@ class Holdings:
         more_urgent = any(self._by_level[level] for level in Level if level < terms.level)
         return not more_urgent and self.of(terms) < self.mean
 
-    def add(self, terms: Terms) -> None:
+    def others_hold_few(self, terms: Terms, now: float) -> bool:
+        """Whether one that asked lately holds few, of those that are no less urgent."""
+        mean, mine = self.mean, _party(terms)
+        return any(
+            party != mine and party[1] <= terms.level and self._by_party[party] < mean
+            for party, at in self._asked_at.items()
+            if now - at <= LATELY_S
+        )
+
+    def add(self, terms: Terms, now: float) -> None:
         """One more is with an engine."""
-        self._by_party[_party(terms)] += 1
+        party = _party(terms)
+        self._by_party[party] += 1
+        self._asked_at[party] = now
+        self._asked_at.move_to_end(party)
+        while now - next(iter(self._asked_at.values())) > LATELY_S:
+            self._asked_at.popitem(last=False)
         self._by_level[terms.level] += 1
 
     def drop(self, terms: Terms) -> None:

@@ -194,6 +194,33 @@ class TestGoingAhead:
         assert not late.ahead
 
 
+class TestYielding:
+    """To those who asked lately and may go ahead."""
+
+    @pytest.mark.parametrize(("reserves", "yields"), [(True, True), (False, False)])
+    async def test_is_for_who_has_more_than_another_that_asked_lately(
+        self, engines: Engines, reserves: bool, yields: bool
+    ) -> None:
+        engines.placer = Placer("prefix", lambda: engines.links, engines.clock, reserves=reserves)
+        now_and_then, first, second = ticket(terms=B), ticket(terms=A), ticket(terms=A)
+        engines.send(now_and_then)
+        engines.placer.left(now_and_then)
+        for each in (first, second):
+            engines.send(each)
+        assert [each.sequence(0).yields for each in (now_and_then, first, second)] == [
+            False,
+            False,
+            yields,
+        ]
+
+    async def test_is_not_for_who_goes_ahead(self, engines: Engines) -> None:
+        for _ in range(3):
+            engines.place(terms=A)
+        late = ticket(terms=B)
+        engines.send(late)
+        assert (late.ahead, late.yields) == (True, False)
+
+
 class TestChoosing:
     async def test_is_the_policys(self, clock: FakeClock) -> None:
         engines = Engines(clock, policy="round_robin")

@@ -45,6 +45,10 @@ class Noting:
     )
     need_mamba_block_aligned_split: bool = False
 
+    def add_request(self, request: Request) -> None:
+        """Let it wait."""
+        self.waiting.append(request)
+
     def schedule(self) -> tuple[int, int, int]:
         """The step's tokens, who runs, and how many may."""
         return self.max_num_scheduled_tokens, len(self.running), self.max_num_running_reqs
@@ -121,6 +125,16 @@ def test_steps_are_short_for_a_while_then(scheduler: Scheduler, clock: FakeClock
     clock.advance(SHORT_FOR_S - 0.1)
     assert scheduler.schedule()[0] == 1 + BATCH // PROMPT_SHARE
     clock.advance(0.2)
+    assert scheduler.schedule()[0] == BATCH
+
+
+@pytest.mark.parametrize("yields", [False, True])
+def test_steps_are_short_beside_who_yields(
+    scheduler: Scheduler, clock: FakeClock, yields: bool
+) -> None:
+    scheduler.add_request(Request(priority(clock(), yields=yields), 900))
+    assert scheduler.schedule()[0] == (BATCH // PROMPT_SHARE if yields else BATCH)
+    clock.advance(SHORT_FOR_S + 0.1)
     assert scheduler.schedule()[0] == BATCH
 
 
