@@ -30,12 +30,12 @@ PATIENCE_S = 0.5
 the cache for it, or for its adapter."""
 SHORT_FOR_S = 10.0
 """For so long after one that went ahead, or yields, the steps are short."""
-PROMPT_SHARE = 16
-"""A short step takes in, for each prompt under way, one in so many of the tokens of a full one,
-beside those that generate: so one that comes now and then is spread over several steps, where all
-of it would double one of them."""
 SHORT_SHARE = 4
-"""Nor more than one in so many, however many prompts there are."""
+"""Beside those that generate, a short step takes in no more than one in so many of the tokens of a
+full one: all of these while nobody generates, and less the more slots are taken by who does."""
+PROMPT_SHARE = 16
+"""But one in so many for each prompt under way: in a full engine, one that comes now and then is
+spread over several steps, where all of it would double one of them."""
 
 _READY = frozenset({"WAITING", "PREEMPTED"})
 
@@ -120,8 +120,9 @@ class Ordered:
         generate = [one for one in self.running if not one.is_prefill_chunk]
         free = self.max_num_running_reqs - len(self.running)
         prompts = len(self.running) - len(generate) + min(free, len(self.waiting))
-        taken_in = min(prompts * most // PROMPT_SHARE, most // SHORT_SHARE)
-        return sum(map(_to_compute, generate)) + taken_in
+        limit, slots = most // SHORT_SHARE, self.max_num_running_reqs
+        taken_in = max(prompts * most // PROMPT_SHARE, limit * (slots - len(generate)) // slots)
+        return sum(map(_to_compute, generate)) + min(limit, taken_in)
 
     @property
     def _may_be_short(self) -> bool:

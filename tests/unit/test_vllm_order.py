@@ -118,12 +118,9 @@ def test_who_came_half_a_second_before_goes_with_it(scheduler: Scheduler, clock:
 
 def test_steps_are_short_for_a_while_then(scheduler: Scheduler, clock: FakeClock) -> None:
     somebody_went_ahead(scheduler, clock)
-    generating = comes(clock, 51)
-    generating.num_computed_tokens = 50
-    scheduler.running.append(generating)
-    scheduler.waiting.append(comes(clock, 100))
+    scheduler.waiting.append(comes(clock, 900))
     clock.advance(SHORT_FOR_S - 0.1)
-    assert scheduler.schedule()[0] == 1 + BATCH // PROMPT_SHARE
+    assert scheduler.schedule()[0] == BATCH // SHORT_SHARE
     clock.advance(0.2)
     assert scheduler.schedule()[0] == BATCH
 
@@ -133,21 +130,36 @@ def test_steps_are_short_beside_who_yields(
     scheduler: Scheduler, clock: FakeClock, yields: bool
 ) -> None:
     scheduler.add_request(Request(priority(clock(), yields=yields), 900))
-    assert scheduler.schedule()[0] == (BATCH // PROMPT_SHARE if yields else BATCH)
+    assert scheduler.schedule()[0] == (BATCH // SHORT_SHARE if yields else BATCH)
     clock.advance(SHORT_FOR_S + 0.1)
     assert scheduler.schedule()[0] == BATCH
 
 
-@pytest.mark.parametrize(("running", "waiting", "shares"), [(2, 0, 2), (2, 1, 3), (0, 0, 0)])
-def test_a_short_step_has_a_share_for_each_prompt_under_way(
-    scheduler: Scheduler, clock: FakeClock, running: int, waiting: int, shares: int
+@pytest.mark.parametrize(
+    ("generating", "prompts", "taken_in"),
+    [
+        (0, 1, BATCH // SHORT_SHARE),
+        (SLOTS // 2, 1, BATCH // SHORT_SHARE // 2),
+        (SLOTS - 1, 1, BATCH // PROMPT_SHARE),
+        (SLOTS - 2, 2, 2 * BATCH // PROMPT_SHARE),
+        (SLOTS - 8, 8, BATCH // SHORT_SHARE),
+    ],
+)
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_short_step_takes_in_less_of_a_prompt_the_more_others_generate(
+    scheduler: Scheduler,
+    clock: FakeClock,
+    generating: int,
+    prompts: int,
+    taken_in: int,
+    begun: bool,
 ) -> None:
     somebody_went_ahead(scheduler, clock)
-    scheduler.running += [comes(clock, 900) for _ in range(running)]
-    for chunk in scheduler.running:
-        chunk.is_prefill_chunk = True
-    scheduler.waiting += [comes(clock, 900) for _ in range(waiting)]
-    assert scheduler.schedule()[0] == shares * BATCH // PROMPT_SHARE
+    scheduler.running += [comes(clock, 1) for _ in range(generating)]
+    for prompt in [comes(clock, 900) for _ in range(prompts)]:
+        prompt.is_prefill_chunk = begun
+        (scheduler.running if begun else scheduler.waiting).append(prompt)
+    assert scheduler.schedule()[0] == generating + taken_in
 
 
 def test_a_short_step_has_no_share_for_a_prompt_without_a_slot(
@@ -159,22 +171,14 @@ def test_a_short_step_has_no_share_for_a_prompt_without_a_slot(
     assert scheduler.schedule()[0] == SLOTS
 
 
-def test_a_short_step_is_bounded_however_many_prompts_there_are(
-    scheduler: Scheduler, clock: FakeClock
-) -> None:
-    somebody_went_ahead(scheduler, clock)
-    scheduler.waiting += [comes(clock, 900) for _ in range(SLOTS)]
-    assert scheduler.schedule()[0] == BATCH // SHORT_SHARE
-
-
 def test_a_short_step_has_room_for_the_drafts_of_those_that_generate(
     scheduler: Scheduler, clock: FakeClock
 ) -> None:
     somebody_went_ahead(scheduler, clock)
     speculating = comes(clock, 54)
     speculating.num_computed_tokens = 50
-    scheduler.running.append(speculating)
-    assert scheduler.schedule()[0] == 4
+    scheduler.running += [speculating, *(comes(clock, 1) for _ in range(SLOTS - 1))]
+    assert scheduler.schedule()[0] == 4 + SLOTS - 1
 
 
 @pytest.mark.parametrize(("chunked", "aligned"), [(False, False), (True, True)])
