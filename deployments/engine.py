@@ -75,7 +75,7 @@ class EngineReplica:
             if on_cpu:
                 vllm_core_process.prepare()
             await self._start(args, Progress(stall_s=stall_timeout_s), on_cpu=on_cpu)
-            gc.freeze()  # a full collection looked at all of vLLM, for half a second
+            gc.freeze()  # a full collection looked at all of vLLM, for 0.4 s
             logger.info("Started within %s", self._stages)
         except BaseException:
             self._reaper.sweep()
